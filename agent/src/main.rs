@@ -1,0 +1,2 @@
+//! The binary: hands over to the library, which the tests use too.
+fn main() {}
