@@ -1,1 +1,20 @@
-//! symbolizer
+//! Names for addresses: ELF symbols, DWARF lines and inlined calls, debug files, demangling.
+//!
+//! It is given open files and bytes, and a way to open further files as the target sees them. It never looks into
+//! /proc, never traces, never maps a file (a target may truncate its own under us) and holds no more than its
+//! settings allow. Every byte it reads is taken for hostile.
+#![forbid(unsafe_code)]
+
+mod budget;
+mod demangle;
+mod elf;
+mod image;
+mod module;
+mod names;
+mod source;
+mod symbolizer;
+mod symbols;
+
+pub use budget::Budget;
+pub use source::{Elf, ModuleSource, TargetFiles};
+pub use symbolizer::{ModuleKey, Settings, Symbolizer};
