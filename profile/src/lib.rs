@@ -3,10 +3,19 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+pub mod chunk;
 pub mod counters;
+pub mod export;
 pub mod feed;
 pub mod frame;
 pub mod id;
+pub mod in_app;
 pub mod module;
+pub mod naming;
+pub mod record;
+pub mod session;
 pub mod stack;
+mod stacks;
 pub mod thread;
+mod timeline;
+pub mod wire;

@@ -1,0 +1,132 @@
+//! A chunk about to be written: which samples it has, and where it must end so that receivers take it.
+
+use crate::{
+    chunk::{
+        BYTES_MAX, Chunk, ChunkBuilder, SPAN_MAX_US, chunk_id,
+        frames::{Collector, Tables},
+        payload::Payload,
+        samples::{self, Point},
+    },
+    counters::Counters,
+    id::Tid,
+    naming::Namer,
+    thread::ThreadState,
+};
+
+/// Writes the open chunk up to `end_us`, or as much of it as receivers take. `None` if that is nothing.
+pub(crate) fn write(builder: &ChunkBuilder, end_us: u64, namer: &mut dyn Namer) -> Option<Chunk> {
+    let start_us = builder.timeline.start_us();
+    let mut until = Until { end_us: end_us.min(start_us.saturating_add(SPAN_MAX_US)), why: "span_limit" };
+    loop {
+        let draft = Draft::new(builder, &until, &mut *namer)?;
+        let payload = draft.json()?;
+        if payload.len() <= BYTES_MAX {
+            return Some(draft.chunk(payload));
+        }
+        // Once more with a part of the time. Ends: the span shrinks each time, and nothing is left at last.
+        let part = (until.end_us - start_us) / 100 * (BYTES_MAX as u64 * 90 / payload.len() as u64);
+        until = Until { end_us: start_us + part, why: "size_limit" };
+    }
+}
+
+/// Where a chunk ends, and why there if something lies beyond.
+struct Until {
+    end_us: u64,
+    why: &'static str,
+}
+
+/// A sample with its place in the tables.
+pub(crate) struct Sample {
+    pub(crate) at_us: u64,
+    pub(crate) stack: u32,
+    pub(crate) tid: Tid,
+}
+
+/// A thread that is in the chunk.
+pub(crate) struct Thread<'b> {
+    pub(crate) tid: Tid,
+    pub(crate) name: Option<&'b str>,
+    /// (place in `Draft::states`, how many samples on end)
+    pub(crate) states: Vec<(u32, u32)>,
+}
+
+/// All that a payload says, in memory.
+pub(crate) struct Draft<'b> {
+    pub(crate) builder: &'b ChunkBuilder,
+    pub(crate) end_us: u64,
+    pub(crate) counters: Counters,
+    pub(crate) samples: Vec<Sample>,
+    pub(crate) threads: Vec<Thread<'b>>,
+    pub(crate) states: Vec<Option<ThreadState>>,
+    pub(crate) tables: Tables,
+}
+
+impl<'b> Draft<'b> {
+    fn new(builder: &'b ChunkBuilder, until: &Until, namer: &mut dyn Namer) -> Option<Self> {
+        let mut tables = Collector::new(&builder.info, &builder.stacks, namer);
+        let mut draft = Self {
+            builder,
+            end_us: until.end_us,
+            counters: builder.tally.counters.clone(),
+            samples: Vec::new(),
+            threads: Vec::new(),
+            states: Vec::new(),
+            tables: Tables::default(),
+        };
+        for line in builder.timeline.lines() {
+            let found = samples::of_line(line, builder.timeline.ticks(), until.end_us, &builder.stacks);
+            Counters::count_many(&mut draft.counters.dropped, until.why, found.beyond);
+            Counters::count_many(&mut draft.counters.dropped, "not_enough_samples", found.insufficient);
+            if !found.points.is_empty() {
+                draft.thread(line.tid, line.name.as_deref(), &found.points, &mut tables);
+            }
+        }
+        draft.tables = tables.tables;
+        // Stable, so that samples of one tick stay in the order of the threads.
+        draft.samples.sort_by_key(|sample| sample.at_us);
+        (!draft.samples.is_empty()).then_some(draft)
+    }
+
+    fn thread(&mut self, tid: Tid, name: Option<&'b str>, points: &[Point], tables: &mut Collector<'_>) {
+        let mut states: Vec<(u32, u32)> = Vec::new();
+        for point in points {
+            let stack = tables.stack(point.doing.map(|(slot, _)| slot));
+            self.samples.push(Sample { at_us: point.at_us, stack, tid });
+            let state = self.state(point.doing.map(|(_, state)| state));
+            match states.last_mut() {
+                Some((last, count)) if *last == state => *count += 1,
+                _ => states.push((state, 1)),
+            }
+        }
+        self.threads.push(Thread { tid, name, states });
+    }
+
+    fn state(&mut self, state: Option<ThreadState>) -> u32 {
+        let found = self.states.iter().position(|known| *known == state).unwrap_or_else(|| {
+            self.states.push(state);
+            self.states.len() - 1
+        });
+        u32::try_from(found).unwrap_or(u32::MAX)
+    }
+
+    fn json(&self) -> Option<Vec<u8>> {
+        let payload = Payload::of(self);
+        // About the estimate, so that the vector is not moved many times while it grows.
+        let mut out = Vec::with_capacity(self.builder.bytes_estimate().min(BYTES_MAX));
+        serde_json::to_writer(&mut out, &payload).ok()?;
+        Some(out)
+    }
+
+    fn chunk(self, payload: Vec<u8>) -> Chunk {
+        let start_us = self.builder.timeline.start_us();
+        Chunk {
+            id: chunk_id(self.builder.info.profiler_id, start_us),
+            profiler_id: self.builder.info.profiler_id,
+            platform: self.builder.info.platform.clone(),
+            payload,
+            start_unix_ns: start_us.saturating_mul(1000),
+            end_unix_ns: self.end_us.saturating_mul(1000),
+            counters: self.counters,
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! The chunk's frames, stacks and images: each distinct one once, and only those that a sample uses.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use crate::{
+    address::RemoteAddr,
+    chunk::{Namer, Naming, SessionInfo},
+    frame::Frame,
+    module::ModuleIndex,
+    naming::{file_name, truncation_frame},
+    stack::{RawFrame, StackEnd},
+    stacks::{FrameSlot, Slot, Stacks},
+};
+
+/// What the samples of a chunk refer to.
+#[derive(Default)]
+pub(crate) struct Tables {
+    /// With `address` only where it goes on the wire.
+    pub(crate) frames: Vec<(Frame, bool)>,
+    pub(crate) stacks: Vec<Arc<[u32]>>,
+    /// Modules of frames that a server would have to name.
+    pub(crate) unnamed: BTreeSet<ModuleIndex>,
+}
+
+/// Fills the tables.
+pub(crate) struct Collector<'t> {
+    info: &'t SessionInfo,
+    raw: &'t Stacks,
+    namer: &'t mut dyn Namer,
+    pub(crate) tables: Tables,
+    frame_places: HashMap<Frame, u32>,
+    stack_places: HashMap<Arc<[u32]>, u32>,
+    by_slot: HashMap<Slot, u32>,
+    by_frame: HashMap<(FrameSlot, bool), Box<[u32]>>,
+}
+
+impl<'t> Collector<'t> {
+    pub(crate) fn new(info: &'t SessionInfo, raw: &'t Stacks, namer: &'t mut dyn Namer) -> Self {
+        Self {
+            info,
+            raw,
+            namer,
+            tables: Tables::default(),
+            frame_places: HashMap::new(),
+            stack_places: HashMap::new(),
+            by_slot: HashMap::new(),
+            by_frame: HashMap::new(),
+        }
+    }
+
+    /// The place of a stack in the chunk; the empty one for `None`.
+    pub(crate) fn stack(&mut self, slot: Option<Slot>) -> u32 {
+        let Some(slot) = slot else { return self.stack_place(&[]) };
+        if let Some(place) = self.by_slot.get(&slot) {
+            return *place;
+        }
+        let places = self.expand(slot);
+        let place = self.stack_place(&places);
+        self.by_slot.insert(slot, place);
+        place
+    }
+
+    /// The stack's frames with their inlined ones, and what says that it was cut, if it was.
+    fn expand(&mut self, slot: Slot) -> Vec<u32> {
+        let raw = self.raw;
+        let Some(stack) = raw.get(slot) else { return Vec::new() };
+        let mut places = Vec::with_capacity(stack.frames.len() + 4);
+        for (depth, frame) in stack.frames.iter().enumerate() {
+            self.frame(*frame, depth == 0, &mut places);
+        }
+        places.extend(self.truncation(stack.end));
+        places
+    }
+
+    fn truncation(&mut self, end: StackEnd) -> Option<u32> {
+        let mut frame = truncation_frame(end)?;
+        if self.info.naming == Naming::RawForServer {
+            // One frame without an address makes the whole chunk unreadable to Symbolicator.
+            frame.address = Some(RemoteAddr(0));
+        }
+        Some(self.frame_place(frame, false))
+    }
+
+    fn frame(&mut self, slot: FrameSlot, is_leaf: bool, places: &mut Vec<u32>) {
+        if let Some(known) = self.by_frame.get(&(slot, is_leaf)) {
+            return places.extend(known);
+        }
+        let Some(raw) = self.raw.frame(slot).copied() else { return };
+        let known: Box<[u32]> = match self.info.naming {
+            Naming::RawForServer => [self.unnamed(Frame::default(), &raw, is_leaf)].into(),
+            Naming::Here => self.named(&raw, is_leaf),
+        };
+        places.extend(&known);
+        self.by_frame.insert((slot, is_leaf), known);
+    }
+
+    fn named(&mut self, raw: &RawFrame, is_leaf: bool) -> Box<[u32]> {
+        let names = self.namer.name(raw);
+        if names.is_empty() {
+            return [self.unnamed(Frame::default(), raw, is_leaf)].into();
+        }
+        let place = |frame: &Frame| {
+            if frame.function.is_none() {
+                return self.unnamed(frame.clone(), raw, is_leaf);
+            }
+            let frame = Frame { address: None, inlined: false, missing: None, ..frame.clone() };
+            let in_app = self.info.in_app.is_in_app(&frame, self.info.exe.as_deref());
+            self.frame_place(frame, in_app)
+        };
+        names.iter().map(place).collect()
+    }
+
+    /// A frame that keeps its address, since nothing else tells it from others.
+    fn unnamed(&mut self, frame: Frame, raw: &RawFrame, is_leaf: bool) -> u32 {
+        let path = raw.module.and_then(|index| self.raw.module(index)).map(|module| module.path.as_str());
+        let frame = Frame {
+            module: frame.module.or_else(|| path.map(|path| file_name(path).into())),
+            package: frame.package.or_else(|| path.map(Into::into)),
+            address: Some(wire_address(raw, is_leaf)),
+            inlined: false,
+            missing: None,
+            ..frame
+        };
+        self.tables.unnamed.extend(raw.module);
+        let in_app = self.info.in_app.is_in_app(&frame, self.info.exe.as_deref());
+        self.frame_place(frame, in_app)
+    }
+
+    fn frame_place(&mut self, frame: Frame, in_app: bool) -> u32 {
+        if let Some(place) = self.frame_places.get(&frame) {
+            return *place;
+        }
+        let place = u32::try_from(self.tables.frames.len()).unwrap_or(u32::MAX);
+        self.tables.frames.push((frame.clone(), in_app));
+        self.frame_places.insert(frame, place);
+        place
+    }
+
+    fn stack_place(&mut self, places: &[u32]) -> u32 {
+        if let Some(place) = self.stack_places.get(places) {
+            return *place;
+        }
+        let place = u32::try_from(self.tables.stacks.len()).unwrap_or(u32::MAX);
+        let stack: Arc<[u32]> = places.into();
+        self.tables.stacks.push(Arc::clone(&stack));
+        self.stack_places.insert(stack, place);
+        place
+    }
+}
+
+/// Receivers take the leaf's address as it is and look up all others one byte earlier. This gives them the address at
+/// which we would look it up ourselves, also below a signal handler.
+fn wire_address(raw: &RawFrame, is_leaf: bool) -> RemoteAddr {
+    let lookup = raw.lookup();
+    if is_leaf { lookup } else { RemoteAddr(lookup.0.saturating_add(1)) }
+}

@@ -1,0 +1,292 @@
+//! Per thread, which stack stood from which tick to which, as runs. The work per event does not grow with the number of
+//! threads: a thread that nothing is said about is not touched. Knows neither names nor the wire.
+
+use std::collections::HashMap;
+
+use crate::{id::Tid, session::Anchor, stacks::Slot, thread::ThreadState};
+
+/// What a thread does during a run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Doing {
+    /// A stack stands.
+    Stack(Slot, ThreadState),
+    /// The thread has ended (one tick long).
+    Gone,
+}
+
+/// The ticks `first ..= last` of a timeline, at each of which the same was seen of a thread.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Run {
+    pub(crate) doing: Doing,
+    pub(crate) first: u32,
+    pub(crate) last: u32,
+    /// The run goes on at the end of the timeline.
+    pub(crate) open: bool,
+}
+
+/// The last stack of a live thread. A `first` after the current tick: the thread was not read, and stands from then on.
+#[derive(Clone, Copy, Debug)]
+struct Standing {
+    slot: Slot,
+    state: ThreadState,
+    first: u32,
+}
+
+/// One thread.
+#[derive(Debug)]
+pub(crate) struct Line {
+    pub(crate) tid: Tid,
+    pub(crate) name: Option<String>,
+    sealed: Vec<Run>,
+    standing: Option<Standing>,
+    ended: bool,
+}
+
+impl Line {
+    /// Its runs in order, the standing one up to tick `now`.
+    pub(crate) fn runs(&self, now: u32) -> impl Iterator<Item = Run> {
+        let open = self.standing.filter(|standing| standing.first <= now).map(|standing| standing.run(now, true));
+        self.sealed.iter().copied().chain(open)
+    }
+
+    fn sample(&mut self, now: u32, slot: Slot, state: ThreadState) -> bool {
+        if self.standing.is_some_and(|old| old.slot == slot && old.state == state && old.first <= now) {
+            return false;
+        }
+        self.seal(now);
+        // The id of a thread that ended was given to a new one within one tick.
+        self.sealed.pop_if(|run| run.doing == Doing::Gone && run.first == now);
+        self.standing = Some(Standing { slot, state, first: now });
+        self.ended = false;
+        true
+    }
+
+    fn unread(&mut self, now: u32) {
+        if let Some(standing) = self.standing.filter(|standing| standing.first <= now) {
+            self.seal(now);
+            self.standing = Some(Standing { first: now + 1, ..standing });
+        }
+    }
+
+    fn end(&mut self, now: u32) {
+        self.ended = true;
+        if self.standing.is_some() {
+            self.seal(now);
+            self.sealed.push(Run { doing: Doing::Gone, first: now, last: now, open: false });
+        }
+    }
+
+    /// Ends the standing run at the tick before `now`.
+    fn seal(&mut self, now: u32) {
+        if let Some(standing) = self.standing.take().filter(|standing| standing.first < now) {
+            self.sealed.push(standing.run(now - 1, false));
+        }
+    }
+}
+
+impl Standing {
+    fn run(self, last: u32, open: bool) -> Run {
+        Run { doing: Doing::Stack(self.slot, self.state), first: self.first, last, open }
+    }
+}
+
+/// All threads of a process over a span of time.
+#[derive(Debug)]
+pub(crate) struct Timeline {
+    anchor: Anchor,
+    /// Unix microseconds, strictly rising. The first is the opening, at which stacks of the span before still stand.
+    ticks: Vec<u64>,
+    /// How many of `ticks` were ticks.
+    ticked: u64,
+    lines: Vec<Line>,
+    index: HashMap<Tid, usize>,
+}
+
+impl Timeline {
+    pub(crate) fn new(anchor: Anchor, start_ns: u64) -> Self {
+        let ticks = vec![anchor.unix_us(start_ns)];
+        Self { anchor, ticks, ticked: 0, lines: Vec::new(), index: HashMap::new() }
+    }
+
+    pub(crate) fn ticks(&self) -> &[u64] {
+        &self.ticks
+    }
+
+    pub(crate) fn ticked(&self) -> u64 {
+        self.ticked
+    }
+
+    pub(crate) fn lines(&self) -> &[Line] {
+        &self.lines
+    }
+
+    /// The index of the current tick.
+    pub(crate) fn now(&self) -> u32 {
+        u32::try_from(self.ticks.len().saturating_sub(1)).unwrap_or(u32::MAX - 1)
+    }
+
+    pub(crate) fn start_us(&self) -> u64 {
+        self.ticks.first().copied().unwrap_or_default()
+    }
+
+    pub(crate) fn last_us(&self) -> u64 {
+        self.ticks.last().copied().unwrap_or_default()
+    }
+
+    /// The wire's time of `at_ns`, not before the last tick.
+    pub(crate) fn end_us(&self, at_ns: u64) -> u64 {
+        self.anchor.unix_us(at_ns).max(self.last_us())
+    }
+
+    /// A tick begins. One in the same microsecond as the one before is moved on by one: times of a thread must differ.
+    pub(crate) fn tick(&mut self, at_ns: u64) {
+        let at = self.anchor.unix_us(at_ns);
+        self.ticked += 1;
+        if self.ticked > 1 || at > self.last_us() {
+            self.ticks.push(at.max(self.last_us().saturating_add(1)));
+        }
+    }
+
+    /// A thread was read. False if that is what already stood.
+    pub(crate) fn sample(&mut self, tid: Tid, slot: Slot, state: ThreadState) -> bool {
+        let now = self.now();
+        self.line(tid).sample(now, slot, state)
+    }
+
+    pub(crate) fn unread(&mut self, tid: Tid) {
+        let now = self.now();
+        self.line(tid).unread(now);
+    }
+
+    pub(crate) fn ended(&mut self, tid: Tid) {
+        let now = self.now();
+        self.line(tid).end(now);
+    }
+
+    pub(crate) fn named(&mut self, tid: Tid, name: &str) {
+        let line = self.line(tid);
+        line.name = Some(name.to_owned());
+        line.ended = false;
+    }
+
+    /// Forgets what was, but for the stacks that stand: they open the next span at `at_us`.
+    pub(crate) fn reopen(&mut self, at_us: u64) {
+        self.ticks = vec![at_us];
+        self.ticked = 0;
+        self.lines.retain_mut(|line| {
+            line.sealed = Vec::new();
+            if let Some(standing) = &mut line.standing {
+                standing.first = 0;
+            }
+            !line.ended
+        });
+        self.index = self.lines.iter().enumerate().map(|(place, line)| (line.tid, place)).collect();
+    }
+
+    /// The stacks that stand, so that they can be kept and counted, or given new slots.
+    pub(crate) fn standing(&mut self) -> impl Iterator<Item = &mut Slot> {
+        self.lines.iter_mut().filter_map(|line| line.standing.as_mut().map(|standing| &mut standing.slot))
+    }
+
+    #[allow(
+        clippy::indexing_slicing,
+        reason = "the index holds places in `lines`, which only grows until it is rebuilt"
+    )]
+    fn line(&mut self, tid: Tid) -> &mut Line {
+        let place = *self.index.entry(tid).or_insert_with(|| {
+            self.lines.push(Line { tid, name: None, sealed: Vec::new(), standing: None, ended: false });
+            self.lines.len() - 1
+        });
+        &mut self.lines[place]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: u64 = 1_000_000_000;
+    const RUNNING: ThreadState = ThreadState::OnCpu;
+    const ASLEEP: ThreadState = ThreadState::Sleeping(202);
+
+    fn timeline() -> Timeline {
+        Timeline::new(Anchor { unix_ns: START, monotonic_ns: START }, START)
+    }
+
+    /// `slot:first-last` of each run of thread 1, `+` for one that goes on, `end:tick` where the thread ended.
+    fn text(timeline: &Timeline) -> String {
+        let Some(line) = timeline.lines().first() else { return String::new() };
+        let runs = line.runs(timeline.now()).map(|run| match run.doing {
+            Doing::Stack(slot, _) => {
+                format!("{}:{}-{}{}", slot.0, run.first, run.last, if run.open { "+" } else { "" })
+            }
+            Doing::Gone => format!("end:{}", run.first),
+        });
+        runs.collect::<Vec<_>>().join(" ")
+    }
+
+    /// `play("A..B")`: one tick a letter; a letter samples that stack (upper case running, lower asleep), `.` says
+    /// nothing, `!` is unread, `#` ended.
+    fn play(timeline: &mut Timeline, script: &str) {
+        for (number, step) in (1..).zip(script.chars()) {
+            timeline.tick(START + number * 10_000_000);
+            match step {
+                '.' => (),
+                '!' => timeline.unread(Tid(1)),
+                '#' => timeline.ended(Tid(1)),
+                upper if upper.is_uppercase() => {
+                    timeline.sample(Tid(1), Slot(upper as u32), RUNNING);
+                }
+                lower => {
+                    timeline.sample(Tid(1), Slot(lower as u32), ASLEEP);
+                }
+            }
+        }
+    }
+
+    /// Check that equal neighbours are one run, that silence prolongs it, that an unread tick is not claimed.
+    #[test]
+    fn runs() {
+        let rows = [
+            ("AAB", "65:1-2 66:3-3+"),
+            ("a..a.b", "97:1-5 98:6-6+"),
+            ("a..!..", "97:1-3 97:5-6+"),
+            ("a!!b", "97:1-1 98:4-4+"),
+            ("a!!", "97:1-1"),
+            ("a..#..", "97:1-3 end:4"),
+            ("a!#", "97:1-1 end:3"),
+            ("#.!.", ""),
+            ("a#.B", "97:1-1 end:2 66:4-4+"),
+            ("Aa", "65:1-1 97:2-2+"),
+        ];
+        for (script, expected) in rows {
+            let mut timeline = timeline();
+            play(&mut timeline, script);
+            assert_eq!(text(&timeline), expected, "{script}");
+        }
+    }
+
+    /// Check that a thread id given anew within the tick in which its thread ended leaves no empty run.
+    #[test]
+    fn reused_at_once() {
+        let mut timeline = timeline();
+        play(&mut timeline, "A#");
+        timeline.sample(Tid(1), Slot(7), RUNNING);
+        assert_eq!(text(&timeline), "65:1-1 7:2-2+");
+    }
+
+    /// Check that what stands opens the next span, that what ended is forgotten, and that times rise strictly.
+    #[test]
+    fn reopening() {
+        let mut timeline = timeline();
+        play(&mut timeline, "A.b!");
+        timeline.sample(Tid(2), Slot(9), RUNNING);
+        timeline.ended(Tid(2));
+        timeline.reopen(timeline.end_us(START + 45_000_000));
+        timeline.tick(START + 45_000_000);
+        timeline.tick(START + 45_000_999);
+        assert_eq!(text(&timeline), "98:0-1+");
+        assert_eq!(timeline.ticks(), [1_045_000, 1_045_001]);
+        assert_eq!((timeline.lines().len(), timeline.ticked()), (1, 2));
+    }
+}
