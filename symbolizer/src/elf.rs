@@ -64,7 +64,6 @@ impl ElfFile {
         Ok(Self { image, sections, build_id })
     }
 
-    #[allow(dead_code, reason = "debug sections come next")]
     /// The section of that name that has bytes here.
     pub(crate) fn section(&self, name: &str) -> Option<&Section> {
         self.sections.iter().find(|section| *section.name == *name.as_bytes() && section.has_bytes())

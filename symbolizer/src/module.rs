@@ -1,5 +1,5 @@
-//! One module on its way to names: closed until the first name is asked for, then its ELF file, its symbol table, and
-//! what of them may be dropped and read again when memory is short.
+//! One module on its way to names: closed until the first name is asked for, then its ELF file, its symbol table, its
+//! debug information; and what of them may be dropped and read again when memory is short.
 
 use std::sync::Arc;
 
@@ -7,18 +7,13 @@ use object::elf;
 use profile::{frame::Missing, id::BuildId};
 
 use crate::{
+    demangle::is_mangled,
     elf::ElfFile,
     image::Image,
+    lines::{Found, Lines, LinesError},
     source::{Elf, ModuleSource, TargetFiles},
     symbols::SymbolTable,
 };
-
-/// A frame as the file tells it, name still mangled.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub(crate) struct Found {
-    pub(crate) function: Option<String>,
-    pub(crate) inlined: bool,
-}
 
 /// A module and what was read of it.
 pub(crate) struct Module {
@@ -29,6 +24,9 @@ pub(crate) struct Module {
     files: Arc<dyn TargetFiles + Sync>,
     state: State,
     symbols: Option<Symbols>,
+    lines: LinesState,
+    /// Bytes read since the last [`Self::take_read`].
+    read: u64,
     /// When it was last asked for a name, in names asked so far.
     pub(crate) last_used: u64,
     /// How many callers added it and did not forget it yet.
@@ -49,6 +47,13 @@ struct Symbols {
     full: bool,
 }
 
+enum LinesState {
+    Closed,
+    Open(Box<Lines>),
+    None,
+    OverLimit,
+}
+
 impl Module {
     pub(crate) fn new(source: ModuleSource) -> Self {
         let file_name = source.path.rsplit('/').next().unwrap_or_default();
@@ -62,48 +67,63 @@ impl Module {
                 present => State::Closed(present),
             },
             symbols: None,
+            lines: LinesState::Closed,
+            read: 0,
             last_used: 0,
             users: 1,
             misses: 0,
         }
     }
 
-    /// The frames at an address, innermost first; never empty when `Ok`.
-    pub(crate) fn find(&mut self, at: u64, file_memory: usize, read: &mut u64) -> Result<Vec<Found>, Missing> {
+    /// The frames at an address, innermost first; never empty when `Ok`. Holds about `memory` bytes at most.
+    pub(crate) fn find(&mut self, at: u64, memory: usize) -> Result<Vec<Found>, Missing> {
         let file = self.open()?;
-        let symbols = self.symbols.get_or_insert_with(|| {
-            let symbols = Symbols::read(&file, file_memory);
-            *read += symbols.table.read;
-            symbols
-        });
-        match symbols.table.find(at) {
-            Some(name) => Ok(vec![Found { function: Some(name), inlined: false }]),
-            None if symbols.full => Err(Missing::NoSymbol),
-            None => Err(Missing::Stripped),
+        let mut frames = self.lines(&file, at, memory);
+        let symbol = self.symbols(&file, memory).table.find(at);
+        let Some(outermost) = frames.last_mut() else {
+            let full = self.symbols.as_ref().is_some_and(|symbols| symbols.full);
+            let why = if full { Missing::NoSymbol } else { Missing::Stripped };
+            return symbol.map(|name| vec![Found { function: Some(name), ..Found::default() }]).ok_or(why);
+        };
+        if symbol.as_deref().is_some_and(|symbol| says_more(symbol, outermost.function.as_deref())) {
+            outermost.function = symbol;
         }
+        Ok(frames)
     }
 
     /// Bytes held that [`Self::drop_tables`] frees.
     pub(crate) fn bytes(&self) -> usize {
-        self.symbols.as_ref().map_or(0, |symbols| symbols.table.bytes())
+        let lines = if let LinesState::Open(lines) = &self.lines { lines.bytes() } else { 0 };
+        lines + self.symbols.as_ref().map_or(0, |symbols| symbols.table.bytes())
+    }
+
+    /// Bytes read from files since this was last asked.
+    pub(crate) fn take_read(&mut self) -> u64 {
+        std::mem::take(&mut self.read)
     }
 
     /// Frees what can be read again.
     pub(crate) fn drop_tables(&mut self) {
         self.symbols = None;
+        if matches!(self.lines, LinesState::Open(_)) {
+            self.lines = LinesState::Closed;
+        }
     }
 
-    /// Why it has no names, and what to do about it; `None` when all is well.
+    /// Why it has no names or lines, and what to do about it; `None` when all is well.
     pub(crate) fn hint(&self) -> Option<String> {
-        if self.misses == 0 {
-            return None;
-        }
         let build_id = match &self.state {
             State::Open(file) => file.build_id.as_ref().or(self.stated_build_id.as_ref()),
             _ => self.stated_build_id.as_ref(),
         };
         let id = build_id.map_or_else(String::new, |id| format!(" (build id {id})"));
         let path = &self.path;
+        if matches!(self.lines, LinesState::OverLimit) {
+            return Some(format!("{path}{id} has names only: its debug information is over the limits of naming"));
+        }
+        if self.misses == 0 {
+            return None;
+        }
         match (&self.state, &self.symbols) {
             (State::Failed(Missing::FileChanged), _) => {
                 Some(format!("{path}{id} was replaced while it ran: restart the process to see its names"))
@@ -140,14 +160,60 @@ impl Module {
         self.state = State::Open(Arc::clone(&file));
         Ok(file)
     }
+
+    fn symbols(&mut self, file: &Arc<ElfFile>, memory: usize) -> &Symbols {
+        self.symbols.get_or_insert_with(|| {
+            let symbols = Symbols::read(file, memory);
+            self.read += symbols.table.read;
+            symbols
+        })
+    }
+
+    /// The frames that the debug information tells; empty when it tells none.
+    fn lines(&mut self, file: &Arc<ElfFile>, at: u64, memory: usize) -> Vec<Found> {
+        // Twice: when what has gathered over time is over the limit, it is dropped and this address tried afresh.
+        for _ in 0..2 {
+            let fresh = matches!(self.lines, LinesState::Closed);
+            if fresh {
+                self.lines = open_lines(file, memory);
+            }
+            let LinesState::Open(lines) = &self.lines else { return Vec::new() };
+            let before = if fresh { 0 } else { lines.bytes_read() };
+            let found = lines.find(at);
+            self.read += lines.bytes_read() - before;
+            match found {
+                Ok(frames) => return frames,
+                Err(LinesError::Damaged) => return Vec::new(),
+                Err(LinesError::OverLimit) => self.lines = LinesState::Closed,
+            }
+        }
+        Vec::new()
+    }
+}
+
+fn open_lines(file: &Arc<ElfFile>, memory: usize) -> LinesState {
+    if !Lines::has(file) {
+        return LinesState::None;
+    }
+    match Lines::open(file, memory) {
+        Ok(lines) => LinesState::Open(Box::new(lines)),
+        Err(LinesError::OverLimit) => LinesState::OverLimit,
+        Err(LinesError::Damaged) => LinesState::None,
+    }
+}
+
+/// Whether the symbol's name is better than the one from the debug information. That knows which of several aliases
+/// was compiled; but some compilers leave only the last part of a name there (`run` for `app::Server::run`).
+fn says_more(symbol: &str, told: Option<&str>) -> bool {
+    told.is_none_or(|told| !is_mangled(told) && is_mangled(symbol))
 }
 
 impl Symbols {
-    fn read(file: &Arc<ElfFile>, file_memory: usize) -> Self {
+    fn read(file: &Arc<ElfFile>, memory: usize) -> Self {
         let full = file.section_of_kind(elf::SHT_SYMTAB.0);
         let exported = file.section_of_kind(elf::SHT_DYNSYM.0);
         let source = full.or(exported).map(|section| (Arc::clone(file), section));
-        let table = SymbolTable::build(source.as_slice(), file_memory);
+        let table = SymbolTable::build(source.as_slice(), memory);
         Self { full: full.is_some() && !table.is_empty(), table }
     }
 }

@@ -10,8 +10,10 @@ use profile::{
 use crate::{
     budget::Budget,
     demangle::demangle,
-    module::{Found, Module},
+    lines::Found,
+    module::Module,
     names::Names,
+    path::short,
     source::{Identity, ModuleSource},
 };
 
@@ -115,9 +117,9 @@ impl Symbolizer {
         if budget.is_exhausted() {
             return unnamed(blank, Missing::Budget);
         }
-        let (held, mut read) = (known.bytes(), 0);
-        let found = known.find(at.0, self.settings.file_memory, &mut read);
-        budget.charge(read);
+        let held = known.bytes();
+        let found = known.find(at.0, self.settings.file_memory);
+        budget.charge(known.take_read());
         known.misses += u64::from(found.is_err());
         let grew = known.bytes() > held;
         let frames = match found {
@@ -146,11 +148,18 @@ impl Symbolizer {
     }
 
     fn frames(&mut self, found: Vec<Found>, blank: &Frame) -> Arc<[Frame]> {
-        let frame = |found: Found| Frame {
-            missing: found.function.is_none().then_some(Missing::NoSymbol),
-            function: found.function.map(|name| self.names.text(&demangle(&name))),
-            inlined: found.inlined,
-            ..blank.clone()
+        let frame = |found: Found| {
+            let path = found.source.as_ref().map(|source| &*source.path).filter(|path| !path.is_empty());
+            let folder = found.source.as_ref().and_then(|source| source.folder.as_deref());
+            Frame {
+                missing: found.function.is_none().then_some(Missing::NoSymbol),
+                function: found.function.map(|name| self.names.text(&demangle(&name))),
+                filename: path.map(|path| self.names.text(&short(path, folder))),
+                abs_path: path.map(|path| self.names.text(path)),
+                line: found.source.as_ref().and_then(|source| source.line).filter(|&line| line > 0),
+                inlined: found.inlined,
+                ..blank.clone()
+            }
         };
         found.into_iter().map(frame).collect()
     }

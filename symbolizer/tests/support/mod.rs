@@ -1,6 +1,6 @@
 //! Builds the fixture programs, finds their addresses by `nm`, and shows frames as text.
 #![allow(dead_code, reason = "each test file uses its part")]
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::indexing_slicing, reason = "tests")]
 
 use std::{
     fmt::Write,
@@ -55,6 +55,17 @@ impl Root {
         Some(String::from_utf8_lossy(&done.stdout).into_owned())
     }
 
+    /// Runs a program that may be absent, or too old for what is asked of it: says so and gives false.
+    pub(crate) fn try_run(&self, command: &str) -> bool {
+        let mut words = command.split_whitespace();
+        let run = Command::new(words.next().unwrap()).args(words).current_dir(self.folder.path()).output();
+        let done = run.is_ok_and(|done| done.status.success());
+        if !done {
+            println!("Skipped: {command}");
+        }
+        done
+    }
+
     /// Puts a fixture's source into the folder.
     pub(crate) fn source(&self, name: &str) {
         let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name);
@@ -67,6 +78,24 @@ impl Root {
         let line = listed.lines().find(|line| line.ends_with(&format!(" {symbol}")));
         let line = line.unwrap_or_else(|| panic!("no {symbol} in\n{listed}"));
         u64::from_str_radix(line.split(' ').next().unwrap(), 16).unwrap()
+    }
+
+    /// All symbols with their addresses.
+    pub(crate) fn symbols(&self, program: &str) -> Vec<(String, u64)> {
+        let listed = self.run(&format!("nm {program}")).unwrap();
+        let words = listed.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+        let pair =
+            |words: Vec<&str>| Some(((*words.get(2)?).to_owned(), u64::from_str_radix(words.first()?, 16).ok()?));
+        words.filter_map(pair).collect()
+    }
+
+    /// The addresses of `.text`.
+    pub(crate) fn code(&self, program: &str) -> std::ops::Range<u64> {
+        let listed = self.run(&format!("objdump -h -j .text {program}")).unwrap();
+        let row = listed.lines().find(|line| line.contains(" .text ")).unwrap();
+        let words: Vec<&str> = row.split_whitespace().collect();
+        let [size, start] = [2, 3].map(|n| u64::from_str_radix(words[n], 16).unwrap());
+        start..start + size
     }
 
     pub(crate) fn files(&self) -> Arc<Below> {

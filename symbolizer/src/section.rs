@@ -1,0 +1,261 @@
+//! A debug section as pages that are read when they are first touched, and the meter that bounds them. DWARF of a
+//! large program has hundreds of megabytes, of which a profile touches a few; so nothing is read whole, but sections
+//! that are compressed.
+
+use std::{
+    borrow::Cow,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
+    time::Instant,
+};
+
+use object::{
+    elf,
+    read::{CompressedData, CompressionFormat},
+};
+
+use crate::elf::{ElfFile, Section, u32_at, u64_at};
+
+/// A page of 16 KiB: a unit's header and its first entry fit, and the table of a 4 GiB section stays at 6 MB.
+const PAGE_BITS: u32 = 14;
+/// Larger sections are refused: the offsets of 32-bit DWARF end here.
+const SECTION_MAX: u64 = 4 << 30;
+
+/// What the debug information of one file holds in memory, roughly: the pages, and what was made of them. Once over
+/// its limit, every read fails.
+#[derive(Debug)]
+pub(crate) struct Meter {
+    held: AtomicUsize,
+    most: usize,
+    read: AtomicU64,
+    deadline: OnceLock<Instant>,
+    open: OnceLock<()>,
+}
+
+impl Meter {
+    /// Up to `most` bytes; until [`Self::opened`] is said, also until `deadline`.
+    pub(crate) fn new(most: usize, deadline: Instant) -> Self {
+        let meter = Self {
+            held: AtomicUsize::new(0),
+            most,
+            read: AtomicU64::new(0),
+            deadline: OnceLock::new(),
+            open: OnceLock::new(),
+        };
+        let _ = meter.deadline.set(deadline);
+        meter
+    }
+
+    /// Ends the deadline: an error in the middle of a later lookup would be remembered for a whole unit.
+    pub(crate) fn opened(&self) {
+        let _ = self.open.set(());
+    }
+
+    pub(crate) fn held(&self) -> usize {
+        self.held.load(Relaxed)
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.held() > self.most
+    }
+
+    /// Bytes read from the file so far.
+    pub(crate) fn bytes_read(&self) -> u64 {
+        self.read.load(Relaxed)
+    }
+
+    /// Counts memory. Not one atomic step: only one thread works with a meter, and it must cost nothing.
+    fn hold(&self, bytes: usize) -> gimli::Result<()> {
+        let held = self.held().saturating_add(bytes);
+        self.held.store(held, Relaxed);
+        if held > self.most { Err(gimli::Error::Io) } else { Ok(()) }
+    }
+
+    fn late(&self) -> bool {
+        self.open.get().is_none() && self.deadline.get().is_some_and(|deadline| Instant::now() >= *deadline)
+    }
+}
+
+/// One debug section.
+#[derive(Debug)]
+pub(crate) struct PagedSection {
+    file: Arc<ElfFile>,
+    offset: u64,
+    len: usize,
+    /// Of a page; a section in memory is one page.
+    bits: u32,
+    pages: Box<[OnceLock<Box<[u8]>>]>,
+    meter: Arc<Meter>,
+    /// Bytes of memory that a consumer makes of each byte it reads.
+    weight: usize,
+}
+
+impl PagedSection {
+    /// A section without bytes.
+    pub(crate) fn empty(file: &Arc<ElfFile>, meter: &Arc<Meter>) -> Self {
+        let (file, meter) = (Arc::clone(file), Arc::clone(meter));
+        Self { file, offset: 0, len: 0, bits: PAGE_BITS, pages: Box::default(), meter, weight: 0 }
+    }
+
+    /// The section `name` (`.debug_info`), empty if there is none or it is damaged.
+    pub(crate) fn open(file: &Arc<ElfFile>, meter: &Arc<Meter>, name: &str) -> Self {
+        let mut pages = Self::empty(file, meter);
+        pages.weight = weight(name);
+        if let Some(section) = file.section(name) {
+            if section.flags & elf::SHF_COMPRESSED.0 == 0 {
+                pages.page(section);
+            } else if let Some(bytes) = decompressed(file, section, meter.most) {
+                pages.put(bytes);
+            }
+        } else if let Some(section) = file.section(&name.replacen(".debug", ".zdebug", 1))
+            && let Some(bytes) = decompressed_gnu(file, section, meter.most)
+        {
+            pages.put(bytes);
+        }
+        pages
+    }
+
+    fn page(&mut self, section: &Section) {
+        let inside = self.file.image.len().saturating_sub(section.offset).min(section.size);
+        if inside > SECTION_MAX {
+            return;
+        }
+        (self.offset, self.len) = (section.offset, usize::try_from(inside).unwrap_or(0));
+        self.pages = (0..self.len.div_ceil(1 << PAGE_BITS)).map(|_| OnceLock::new()).collect();
+        let _ = self.meter.hold(size_of_val(&*self.pages));
+    }
+
+    fn put(&mut self, bytes: Vec<u8>) {
+        let _ = self.meter.hold(bytes.len());
+        self.len = bytes.len();
+        self.bits = 40;
+        self.pages = [OnceLock::from(bytes.into_boxed_slice())].into();
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The bytes from `at` to the end of its page.
+    #[inline]
+    pub(crate) fn rest_of_page(&self, at: usize) -> gimli::Result<&[u8]> {
+        let page = self.pages.get(at >> self.bits).ok_or(gimli::Error::Io)?;
+        let bytes = match page.get() {
+            Some(bytes) => bytes,
+            None => self.load(page, at >> self.bits)?,
+        };
+        bytes.get(at & ((1 << self.bits) - 1)..).ok_or(gimli::Error::Io)
+    }
+
+    #[cold]
+    fn load<'a>(&self, page: &'a OnceLock<Box<[u8]>>, index: usize) -> gimli::Result<&'a [u8]> {
+        if self.meter.late() {
+            return Err(gimli::Error::Io);
+        }
+        let start = index << self.bits;
+        let mut bytes = vec![0; (self.len - start).min(1 << self.bits)].into_boxed_slice();
+        self.meter.hold(bytes.len())?;
+        self.meter.read.store(self.meter.bytes_read() + bytes.len() as u64, Relaxed);
+        if !self.file.image.read(self.offset + start as u64, &mut bytes) {
+            return Err(gimli::Error::Io);
+        }
+        Ok(page.get_or_init(|| bytes))
+    }
+
+    /// Fills `into` from `at`.
+    #[inline]
+    pub(crate) fn copy(&self, at: usize, into: &mut [u8]) -> gimli::Result<()> {
+        self.meter.hold(into.len() * self.weight)?;
+        let page = self.rest_of_page(at)?;
+        if let Some(bytes) = page.get(..into.len()) {
+            into.copy_from_slice(bytes);
+            return Ok(());
+        }
+        self.copy_across(at, into)
+    }
+
+    #[cold]
+    fn copy_across(&self, mut at: usize, into: &mut [u8]) -> gimli::Result<()> {
+        let mut rest = into;
+        while !rest.is_empty() {
+            let page = self.rest_of_page(at)?;
+            let step = page.len().min(rest.len());
+            let (now, later) = rest.split_at_mut(step);
+            now.copy_from_slice(page.get(..step).ok_or(gimli::Error::Io)?);
+            rest = later;
+            at += step;
+        }
+        Ok(())
+    }
+
+    /// `len` bytes at `at`, borrowed when they lie in one page.
+    pub(crate) fn slice(&self, at: usize, len: usize) -> gimli::Result<Cow<'_, [u8]>> {
+        if len == 0 {
+            return Ok(Cow::Borrowed(&[]));
+        }
+        // Whoever asks for text keeps a copy of it.
+        self.meter.hold(len)?;
+        if let Some(bytes) = self.rest_of_page(at)?.get(..len) {
+            return Ok(Cow::Borrowed(bytes));
+        }
+        let mut bytes = vec![0; len];
+        self.copy_across(at, &mut bytes)?;
+        Ok(Cow::Owned(bytes))
+    }
+
+    /// How far from `at` the next `byte` is, within `len` bytes.
+    pub(crate) fn find(&self, byte: u8, at: usize, len: usize) -> gimli::Result<Option<usize>> {
+        let mut seen = 0;
+        while seen < len {
+            let page = self.rest_of_page(at + seen)?;
+            let page = page.get(..len - seen).unwrap_or(page);
+            if let Some(found) = page.iter().position(|&here| here == byte) {
+                return Ok(Some(seen + found));
+            }
+            seen += page.len();
+        }
+        Ok(None)
+    }
+}
+
+/// Measured on a 229 MB debug=2 binary: a row of a line table takes 24 bytes, and 3 to 4 bytes of program make one; a
+/// hostile program makes one of each byte. Entries are mostly skipped over.
+fn weight(section: &str) -> usize {
+    match section {
+        ".debug_line" | ".debug_abbrev" => 8,
+        ".debug_ranges" | ".debug_rnglists" | ".debug_aranges" => 2,
+        ".debug_info" => 1,
+        _ => 0,
+    }
+}
+
+/// A section with `SHF_COMPRESSED`: 24 bytes of header, then zlib or zstd.
+fn decompressed(file: &ElfFile, section: &Section, most: usize) -> Option<Vec<u8>> {
+    let bytes = file.image.bytes(section.offset, section.size, most)?;
+    let format = match u32_at(&bytes, 0)? {
+        kind if kind == elf::ELFCOMPRESS_ZLIB.0 => CompressionFormat::Zlib,
+        kind if kind == elf::ELFCOMPRESS_ZSTD.0 => CompressionFormat::Zstandard,
+        _ => return None,
+    };
+    inflate(format, bytes.get(24..)?, u64_at(&bytes, 8)?, most)
+}
+
+/// The older way of binutils: "ZLIB", the size in big-endian, zlib.
+fn decompressed_gnu(file: &ElfFile, section: &Section, most: usize) -> Option<Vec<u8>> {
+    let bytes = file.image.bytes(section.offset, section.size, most)?;
+    let size = u64::from_be_bytes(*bytes.strip_prefix(b"ZLIB")?.first_chunk()?);
+    inflate(CompressionFormat::Zlib, bytes.get(12..)?, size, most)
+}
+
+fn inflate(format: CompressionFormat, data: &[u8], size: u64, most: usize) -> Option<Vec<u8>> {
+    // Deflate reaches 1032:1; a stated size beyond that is a lie that would only cost memory.
+    let plausible = size / 2048 <= data.len() as u64 || format != CompressionFormat::Zlib;
+    let fits = usize::try_from(size).is_ok_and(|size| size <= most);
+    if !plausible || !fits {
+        return None;
+    }
+    let bytes = CompressedData { format, data, uncompressed_size: size }.decompress().ok()?;
+    Some(bytes.into_owned())
+}
