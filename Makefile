@@ -1,0 +1,69 @@
+# Sentry's verbs. `make demo` and `make test` install what they lack (scripts/setup); everything else assumes they ran.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+CARGO ?= cargo
+FUZZ_SECONDS ?= 600
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
+DEBUG_BIN := $(TARGET_DIR)/debug/sentry-profiled
+RELEASE_BIN := $(TARGET_DIR)/release/sentry-profiled
+
+# The end-to-end tests trace processes that are not their children: as another user than root, the test programs (not
+# the compiler) run through sudo.
+ifneq ($(shell id -u),0)
+export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER ?= sudo -E
+endif
+# What scripts/setup installs for the tests: vroomrs, Sentry's own processing of chunks.
+export SENTRY_PROFILED_VENV ?= $(TARGET_DIR)/venv
+
+.PHONY: help all check test style format lint doc deny e2e fuzz bench fault demo setup
+
+help: ## Say what there is
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+all: check test e2e ## Everything that has to hold before a change is landed
+
+check: style lint doc deny ## All that needs no running program
+
+setup: ## Install what the build, the tests and the demo need (Debian; root or sudo)
+	@scripts/setup tests
+
+demo: ## Build, and profile a real program: xz on generated data
+	@scripts/setup demo
+	$(CARGO) build --release --locked --bin sentry-profiled
+	@scripts/demo $(RELEASE_BIN)
+
+test: setup ## Build, and run every test
+	$(CARGO) build --workspace --locked --bin sentry-profiled
+	SENTRY_PROFILED_BIN=$(DEBUG_BIN) $(CARGO) test --workspace --locked --no-fail-fast
+
+e2e: ## The end-to-end tests against the release build
+	$(CARGO) build --release --locked --bin sentry-profiled
+	SENTRY_PROFILED_BIN=$(RELEASE_BIN) $(CARGO) test --package tests --locked --no-fail-fast
+
+style: ## Check the formatting
+	$(CARGO) fmt --all -- --check
+
+format: ## Format
+	$(CARGO) fmt --all
+
+lint: ## Clippy, warnings are errors
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+doc: ## Check the documentation, private items too
+	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --workspace --no-deps --document-private-items --locked
+
+deny: ## Licences, bans and sources of the dependencies, where cargo-deny is installed
+	@if command -v cargo-deny >/dev/null; then $(CARGO) deny --offline --all-features check licenses bans sources; \
+	else echo "cargo-deny is not installed: licences, bans and sources not checked"; fi
+
+fuzz: ## Every fuzz target for FUZZ_SECONDS (600)
+	@scripts/fuzz $(FUZZ_SECONDS)
+
+bench: ## The benches behind docs/measurements.md
+	$(CARGO) build --release --locked --bin sentry-profiled
+	SENTRY_PROFILED_BIN=$(RELEASE_BIN) $(CARGO) bench --package benches --locked
+
+fault: ## 200 times kill -9 of the agent against a busy, signalled target
+	$(CARGO) build --release --locked --bin sentry-profiled
+	SENTRY_PROFILED_BIN=$(RELEASE_BIN) $(CARGO) run --release --locked --package tests --bin fault-run
