@@ -62,7 +62,7 @@ impl Recording {
         Recorded {
             start_us: self.timeline.start_us(),
             end_us,
-            ticks: self.timeline.ticked(),
+            ticks: self.timeline.ticked(end_us),
             threads,
             stacks,
             locations,

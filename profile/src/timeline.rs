@@ -112,8 +112,10 @@ impl Timeline {
         &self.ticks
     }
 
-    pub(crate) fn ticked(&self) -> u64 {
-        self.ticked
+    /// How many ticks there were up to `end_us`.
+    pub(crate) fn ticked(&self, end_us: u64) -> u64 {
+        let beyond = self.ticks.len() - self.ticks.partition_point(|at| *at <= end_us);
+        self.ticked.saturating_sub(beyond as u64)
     }
 
     pub(crate) fn lines(&self) -> &[Line] {
@@ -287,6 +289,6 @@ mod tests {
         timeline.tick(START + 45_000_999);
         assert_eq!(text(&timeline), "98:0-1+");
         assert_eq!(timeline.ticks(), [1_045_000, 1_045_001]);
-        assert_eq!((timeline.lines().len(), timeline.ticked()), (1, 2));
+        assert_eq!((timeline.lines().len(), timeline.ticked(u64::MAX)), (1, 2));
     }
 }

@@ -97,6 +97,7 @@ impl<'b> Ours<'b> {
         let (builder, info) = (draft.builder, &draft.builder.info);
         let start_us = builder.timeline.start_us();
         let span = seconds(draft.end_us.saturating_sub(start_us));
+        let ticks = builder.timeline.ticked(draft.end_us);
         let states = draft.states.iter().map(|state| state.map_or("gone".to_owned(), |state| state.to_string()));
         Self {
             schema: SCHEMA,
@@ -105,9 +106,9 @@ impl<'b> Ours<'b> {
             executable: info.exe.as_deref(),
             start: seconds(start_us),
             end: seconds(draft.end_us),
-            ticks: builder.timeline.ticked(),
+            ticks,
             rate_hz_asked: finite(info.rate_hz),
-            rate_hz_reached: rate(builder.timeline.ticked(), span),
+            rate_hz_reached: rate(ticks, span),
             stopped_us: builder.tally.stopped_us,
             stop_max_us: builder.tally.stop_max_us,
             agent_cpu_us: builder.tally.agent_cpu_us,

@@ -1,7 +1,12 @@
 //! Whole chunks as a person reads them.
 
 use super::*;
-use crate::{counters::Counters, stack::Truncation, wire};
+use crate::{
+    chunk::{BYTES_MAX, Naming, Platform, payload},
+    counters::Counters,
+    stack::Truncation,
+    wire,
+};
 
 /// One thread that runs and is cut once, one that sleeps and ends.
 fn events() -> Vec<Event> {
@@ -91,4 +96,159 @@ fn native() {
     "thread_states":{"1":[0,6],
     "2":[1,3,2,1]}}}
     "#);
+}
+
+/// Check what server naming changes: every frame raw and with an address, also the one that says why a stack was cut
+/// (one without would make the chunk unreadable to Symbolicator), callers one past where they are looked up, all images.
+#[test]
+fn raw_for_server() {
+    let raw = SessionInfo { naming: Naming::RawForServer, platform: Platform::RUST, ..info() };
+    let chunk = builder(raw, events()).close(ns(60_000), &mut name).unwrap();
+    assert_eq!(wire::check(&chunk.payload, Some("rust")), []);
+    insta::assert_snapshot!(lines_with(&chunk, &["\"frames\"", "instruction_addr", "debug_meta", "\"stacks\""]), @r#"
+    "debug_meta":{"images":[{"type":"symbolic","debug_id":"abababab-abab-abab-abab-abababababab","code_file":"/opt/acme/worker","image_addr":"0x1000","image_size":4096},
+    "profile":{"frames":[{"module":"worker","package":"/opt/acme/worker","instruction_addr":"0x1017","in_app":true},
+    {"module":"worker","package":"/opt/acme/worker","instruction_addr":"0x1020","in_app":true},
+    {"module":"worker","package":"/opt/acme/worker","instruction_addr":"0x1030","in_app":true},
+    {"function":"[truncated: beyond_copy]","instruction_addr":"0x0","in_app":false},
+    {"module":"libpool.so.1","package":"/usr/lib/libpool.so.1","instruction_addr":"0x8010","in_app":false}],
+    "stacks":[[0,1,2],
+    "#);
+}
+
+/// Check that a Rust program's chunk names no images unless asked: Sentry would then name every frame anew, and fail.
+#[test]
+fn rust() {
+    let chunk =
+        builder(SessionInfo { platform: Platform::RUST, ..info() }, events()).close(ns(60_000), &mut name).unwrap();
+    assert_eq!(wire::check(&chunk.payload, Some("rust")), []);
+    insta::assert_snapshot!(lines_with(&chunk, &["instruction_addr", "debug_meta"]), @r#"
+    {"module":"libpool.so.1","package":"/usr/lib/libpool.so.1","instruction_addr":"0x8010","in_app":false}],
+    "#);
+}
+
+/// Check that a frame below a signal handler, which is exact, is looked up by a receiver where it is.
+#[test]
+fn exact_caller() {
+    let frame = |pc, kind| RawFrame { pc: RemoteAddr(pc), kind, module: Some(ModuleIndex(1)) };
+    let frames = vec![frame(0x8010, PcKind::Exact), frame(0x8020, PcKind::Exact), frame(0x8030, PcKind::Return)];
+    let stack = Event::Stack(StackId(0), RawStack { frames, end: StackEnd::Complete });
+    let events = [stack, tick(1), sample(1, 0, RUNNING), tick(2)];
+    let chunk = builder(info(), events).close(ns(9), &mut name).unwrap();
+    insta::assert_snapshot!(lines_with(&chunk, &["instruction_addr"]), @r#"
+    "profile":{"frames":[{"module":"libpool.so.1","package":"/usr/lib/libpool.so.1","instruction_addr":"0x8010","in_app":false},
+    {"module":"libpool.so.1","package":"/usr/lib/libpool.so.1","instruction_addr":"0x8021","in_app":false},
+    {"module":"libpool.so.1","package":"/usr/lib/libpool.so.1","instruction_addr":"0x8030","in_app":false}],
+    "#);
+}
+
+/// Check that a thread seen once and gone is told twice, within its own time: receivers drop a single sample.
+#[test]
+fn repaired() {
+    let seen_once = [stack(0, &[0x1010], StackEnd::Complete), tick(1000), sample(1, 0, RUNNING), tick(2001), ended(1)];
+    let chunk = builder(info(), seen_once).close(ns(3000), &mut name).unwrap();
+    assert_eq!(wire::check(&chunk.payload, None), []);
+    insta::assert_snapshot!(lines_with(&chunk, &["stack_id", "thread_states"]), @r#"
+    "samples":[{"timestamp":1790000000.001,"stack_id":0,"thread_id":"1"},
+    {"timestamp":1790000000.0015,"stack_id":0,"thread_id":"1"},
+    {"timestamp":1790000000.002001,"stack_id":1,"thread_id":"1"}],
+    "thread_states":{"1":[0,2,1,1]}}}
+    "#);
+}
+
+/// Check that nothing comes of nothing, that its counts go with the next chunk, and that both have ids of their own.
+#[test]
+fn nothing_to_send() {
+    let counted = Event::Counters(Box::new(Counters { late: 3, ..Counters::default() }));
+    let mut builder = builder(info(), [counted, tick(10)]);
+    assert_eq!(builder.close(ns(20), &mut name), None);
+    for event in [stack(0, &[0x1010], StackEnd::Complete), tick(30), sample(1, 0, RUNNING), sample(2, 7, RUNNING)] {
+        builder.apply(&event);
+    }
+    let first = builder.close(ns(40), &mut name).unwrap();
+    let second = builder.close(ns(50), &mut name).unwrap();
+    assert_eq!((first.counters.late, second.counters.late), (3, 0));
+    assert_eq!(first.counters.lost["stack_undefined"], 1);
+    assert_eq!((first.end_unix_ns, first.id == second.id), (second.start_unix_ns, false));
+}
+
+/// Check that a chunk left open for too long (an agent that was held) ends where receivers refuse more, and that the
+/// rest is counted.
+#[test]
+fn span_limit() {
+    let mut builder = builder(info(), [stack(0, &[0x1010], StackEnd::Complete)]);
+    for second in 1..=100 {
+        builder.apply(&tick(second * 1_000_000));
+        builder.apply(&sample(1, 0, RUNNING));
+        builder.apply(&sample(2, 0, ASLEEP));
+    }
+    let chunk = builder.close(ns(100_500_000), &mut name).unwrap();
+    assert_eq!(wire::check(&chunk.payload, None), []);
+    assert_eq!(chunk.end_unix_ns / 1000, START_US + 65_900_000);
+    assert_eq!(chunk.counters.dropped["span_limit"], 70);
+    let mut sums = BTreeMap::new();
+    weights(&chunk, &mut sums);
+    assert_eq!(sums[&("2".into(), "f1010".into())], 64_900_000);
+    let next = builder.close(ns(101_500_000), &mut name).unwrap();
+    assert_eq!(next.start_unix_ns / 1000, START_US + 100_500_000);
+}
+
+/// Check that a payload over the limit of receivers loses its end, and says so. Nobody should get there: chunks are to
+/// be closed at an estimate of 20 MiB.
+#[test]
+fn size_limit() {
+    let long: Arc<str> = "x".repeat(1 << 20).into();
+    let mut names = |raw: &RawFrame| -> Arc<[Frame]> {
+        [Frame { function: Some(format!("{:x}{long}", raw.pc.0).into()), ..Frame::default() }].into()
+    };
+    let mut builder = builder(info(), []);
+    for number in 1..=60 {
+        builder.apply(&stack(number, &[0x1000 + u64::from(number)], StackEnd::Complete));
+        builder.apply(&tick(u64::from(number) * 10_000));
+        builder.apply(&sample(1, number, RUNNING));
+    }
+    let chunk = builder.close(ns(610_000), &mut names).unwrap();
+    assert!(chunk.payload.len() < BYTES_MAX && chunk.payload.len() > BYTES_MAX / 2, "{}", chunk.payload.len());
+    assert_eq!(wire::check(&chunk.payload, None), []);
+    assert!(chunk.counters.dropped["size_limit"] >= 12, "{:?}", chunk.counters.dropped);
+}
+
+/// Check that a minute of 200 idle threads stays under 70 kB, and that the estimate is near it.
+#[test]
+fn idle_threads() {
+    let mut builder = builder(info(), [stack(0, &[0x1010, 0x1020, 0x1030], StackEnd::Complete)]);
+    for tid in 12_000..12_200 {
+        builder.apply(&thread(tid, "tokio-runtime-w"));
+    }
+    let mut sizes = Vec::new();
+    for number in 1..=2 * 6060 {
+        builder.apply(&tick(number * 9901));
+        if number == 1 {
+            (12_000..12_200).for_each(|tid| builder.apply(&sample(tid, 0, ASLEEP)));
+        }
+        if number % 6060 == 0 {
+            let estimate = builder.bytes_estimate();
+            let chunk = builder.close(ns(number * 9901), &mut name).unwrap();
+            sizes.push((chunk.payload.len(), estimate));
+        }
+    }
+    for (bytes, estimate) in sizes {
+        assert!(bytes < 70_000, "{bytes}");
+        assert!((bytes / 2..bytes * 2).contains(&estimate), "{estimate} for {bytes}");
+    }
+}
+
+/// Check that times survive the wire: each is read again as the microsecond that it was.
+#[test]
+fn timestamps() {
+    for us in (0..4_000_000_000_u64).step_by(999_983).map(|us| START_US + us).chain([0, 1, 4_000_000_000_999_999]) {
+        let text = serde_json::to_string(&payload::seconds(us)).unwrap();
+        assert_eq!(micros(&serde_json::from_str(&text).unwrap()), us, "{text}");
+    }
+}
+
+/// The lines of a chunk that hold one of these.
+fn lines_with(chunk: &Chunk, parts: &[&str]) -> String {
+    let text = readable(chunk);
+    text.lines().filter(|line| parts.iter().any(|part| line.contains(part))).collect::<Vec<_>>().join("\n")
 }
