@@ -6,6 +6,8 @@
 #![forbid(unsafe_code)]
 
 mod budget;
+mod debugdata;
+mod debugfile;
 mod demangle;
 mod elf;
 mod image;

@@ -7,8 +7,9 @@ use object::elf;
 use profile::{frame::Missing, id::BuildId};
 
 use crate::{
+    debugdata, debugfile,
     demangle::is_mangled,
-    elf::ElfFile,
+    elf::{ElfFile, Section},
     image::Image,
     lines::{Found, Lines, LinesError},
     source::{Elf, ModuleSource, TargetFiles},
@@ -20,7 +21,6 @@ pub(crate) struct Module {
     pub(crate) path: Arc<str>,
     pub(crate) file_name: Arc<str>,
     stated_build_id: Option<BuildId>,
-    #[allow(dead_code, reason = "debug files come next")]
     files: Arc<dyn TargetFiles + Sync>,
     state: State,
     symbols: Option<Symbols>,
@@ -37,8 +37,16 @@ pub(crate) struct Module {
 
 enum State {
     Closed(Elf),
-    Open(Arc<ElfFile>),
+    Open(Files),
     Failed(Missing),
+}
+
+/// The files that tell about a module.
+#[derive(Clone)]
+struct Files {
+    mapped: Arc<ElfFile>,
+    /// Looked for when the mapped one lacks symbols or lines.
+    debug: Option<Arc<ElfFile>>,
 }
 
 struct Symbols {
@@ -77,9 +85,9 @@ impl Module {
 
     /// The frames at an address, innermost first; never empty when `Ok`. Holds about `memory` bytes at most.
     pub(crate) fn find(&mut self, at: u64, memory: usize) -> Result<Vec<Found>, Missing> {
-        let file = self.open()?;
-        let mut frames = self.lines(&file, at, memory);
-        let symbol = self.symbols(&file, memory).table.find(at);
+        let files = self.open()?;
+        let mut frames = self.lines(&files, at, memory);
+        let symbol = self.symbols(&files, memory).table.find(at);
         let Some(outermost) = frames.last_mut() else {
             let full = self.symbols.as_ref().is_some_and(|symbols| symbols.full);
             let why = if full { Missing::NoSymbol } else { Missing::Stripped };
@@ -113,7 +121,7 @@ impl Module {
     /// Why it has no names or lines, and what to do about it; `None` when all is well.
     pub(crate) fn hint(&self) -> Option<String> {
         let build_id = match &self.state {
-            State::Open(file) => file.build_id.as_ref().or(self.stated_build_id.as_ref()),
+            State::Open(files) => files.mapped.build_id.as_ref().or(self.stated_build_id.as_ref()),
             _ => self.stated_build_id.as_ref(),
         };
         let id = build_id.map_or_else(String::new, |id| format!(" (build id {id})"));
@@ -137,45 +145,52 @@ impl Module {
         }
     }
 
-    fn open(&mut self) -> Result<Arc<ElfFile>, Missing> {
+    fn open(&mut self) -> Result<Files, Missing> {
         let image = match std::mem::replace(&mut self.state, State::Failed(Missing::NoFile)) {
             State::Closed(Elf::File(file)) => Image::of_file(file).map_err(|_| Missing::NoFile)?,
             State::Closed(Elf::Bytes(bytes)) => Image::Bytes(bytes),
-            State::Open(file) => {
-                self.state = State::Open(Arc::clone(&file));
-                return Ok(file);
+            State::Open(files) => {
+                self.state = State::Open(files.clone());
+                return Ok(files);
             }
             State::Closed(Elf::Missing(why)) | State::Failed(why) => {
                 self.state = State::Failed(why);
                 return Err(why);
             }
         };
-        let file = Arc::new(ElfFile::parse(image).map_err(|_| Missing::NoFile)?);
-        if let (Some(stated), Some(found)) = (&self.stated_build_id, &file.build_id)
+        let mapped = Arc::new(ElfFile::parse(image).map_err(|_| Missing::NoFile)?);
+        if let (Some(stated), Some(found)) = (&self.stated_build_id, &mapped.build_id)
             && stated != found
         {
             self.state = State::Failed(Missing::FileChanged);
             return Err(Missing::FileChanged);
         }
-        self.state = State::Open(Arc::clone(&file));
-        Ok(file)
+        let mut debug = None;
+        if mapped.section_of_kind(elf::SHT_SYMTAB.0).is_none() || !Lines::has(&mapped) {
+            let search = debugfile::search(&mapped, &self.path, &*self.files);
+            self.read += search.read;
+            debug = search.found;
+        }
+        let files = Files { mapped, debug };
+        self.state = State::Open(files.clone());
+        Ok(files)
     }
 
-    fn symbols(&mut self, file: &Arc<ElfFile>, memory: usize) -> &Symbols {
+    fn symbols(&mut self, files: &Files, memory: usize) -> &Symbols {
         self.symbols.get_or_insert_with(|| {
-            let symbols = Symbols::read(file, memory);
+            let symbols = Symbols::read(files, memory);
             self.read += symbols.table.read;
             symbols
         })
     }
 
     /// The frames that the debug information tells; empty when it tells none.
-    fn lines(&mut self, file: &Arc<ElfFile>, at: u64, memory: usize) -> Vec<Found> {
+    fn lines(&mut self, files: &Files, at: u64, memory: usize) -> Vec<Found> {
         // Twice: when what has gathered over time is over the limit, it is dropped and this address tried afresh.
         for _ in 0..2 {
             let fresh = matches!(self.lines, LinesState::Closed);
             if fresh {
-                self.lines = open_lines(file, memory);
+                self.lines = open_lines(files, memory);
             }
             let LinesState::Open(lines) = &self.lines else { return Vec::new() };
             let before = if fresh { 0 } else { lines.bytes_read() };
@@ -191,10 +206,11 @@ impl Module {
     }
 }
 
-fn open_lines(file: &Arc<ElfFile>, memory: usize) -> LinesState {
-    if !Lines::has(file) {
+fn open_lines(files: &Files, memory: usize) -> LinesState {
+    let Some(file) = [Some(&files.mapped), files.debug.as_ref()].into_iter().flatten().find(|file| Lines::has(file))
+    else {
         return LinesState::None;
-    }
+    };
     match Lines::open(file, memory) {
         Ok(lines) => LinesState::Open(Box::new(lines)),
         Err(LinesError::OverLimit) => LinesState::OverLimit,
@@ -209,11 +225,22 @@ fn says_more(symbol: &str, told: Option<&str>) -> bool {
 }
 
 impl Symbols {
-    fn read(file: &Arc<ElfFile>, memory: usize) -> Self {
-        let full = file.section_of_kind(elf::SHT_SYMTAB.0);
-        let exported = file.section_of_kind(elf::SHT_DYNSYM.0);
-        let source = full.or(exported).map(|section| (Arc::clone(file), section));
-        let table = SymbolTable::build(source.as_slice(), memory);
-        Self { full: full.is_some() && !table.is_empty(), table }
+    /// From the mapped file or its debug file if either has the full table, else what is exported and what
+    /// `.gnu_debugdata` adds to it.
+    fn read(files: &Files, memory: usize) -> Self {
+        let mut whole = [Some(&files.mapped), files.debug.as_ref()].into_iter().flatten();
+        if let Some(source) = whole.find_map(|file| table_of(file, elf::SHT_SYMTAB.0)) {
+            let table = SymbolTable::build(&[source], memory);
+            return Self { full: !table.is_empty(), table };
+        }
+        let unpacked = debugdata::unpack(&files.mapped, memory);
+        let local = unpacked.as_ref().and_then(|file| table_of(file, elf::SHT_SYMTAB.0));
+        let full = local.is_some();
+        let sources: Vec<_> = local.into_iter().chain(table_of(&files.mapped, elf::SHT_DYNSYM.0)).collect();
+        Self { full, table: SymbolTable::build(&sources, memory) }
     }
+}
+
+fn table_of(file: &Arc<ElfFile>, kind: u32) -> Option<(Arc<ElfFile>, &Section)> {
+    file.section_of_kind(kind).map(|section| (Arc::clone(file), section))
 }

@@ -6,7 +6,10 @@ use std::sync::Arc;
 
 use object::elf;
 
-use crate::elf::{ElfFile, Section, u16_at, u32_at, u64_at};
+use crate::{
+    elf::{ElfFile, Section, u16_at, u32_at, u64_at},
+    image::Image,
+};
 
 /// Rows looked at in one table (390 MB of them): a sparse file could state any number.
 const ROWS_MAX: u64 = 16 << 20;
@@ -81,7 +84,8 @@ impl SymbolTable {
 
     /// Bytes held.
     pub(crate) fn bytes(&self) -> usize {
-        self.symbols.capacity() * size_of::<Symbol>()
+        let unpacked = |table: &Table| if let Image::Bytes(bytes) = &table.file.image { bytes.len() } else { 0 };
+        self.symbols.capacity() * size_of::<Symbol>() + self.tables.iter().map(unpacked).sum::<usize>()
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -66,6 +66,11 @@ impl Root {
         done
     }
 
+    /// Makes a folder.
+    pub(crate) fn folder(&self, name: &str) {
+        std::fs::create_dir_all(self.path(name)).unwrap();
+    }
+
     /// Puts a fixture's source into the folder.
     pub(crate) fn source(&self, name: &str) {
         let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name);
