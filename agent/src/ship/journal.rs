@@ -1,0 +1,313 @@
+//! The journal: what was sampled since the last chunk closed, on disk within a second, so that a killed agent loses no
+//! more. Decides neither when a chunk closes nor what becomes of a recovered one.
+//!
+//! # Life
+//! One file a chunk, `{profiler_id}-{number}.journal`. [`Journal::append`] collects events in memory and hands them to
+//! the kernel (`write(2)`) when half a second or 64 KiB have come together: that survives the death of the agent, not of
+//! the machine (no fsync: at most one chunk is at stake, and a sync each second would keep disks awake). When the
+//! chunk closes, [`Journal::rotate`] begins the next file and gives the old one back as [`Closed`]; it is
+//! deleted when the chunk is in the spool ([`super::Shipper::submit_closing`]). What is left after a death is
+//! found by [`recover`]: one [`RecoveredSession`] a file, that is, a chunk.
+//!
+//! A file is locked (`flock`) by the agent that writes it, from before it has its name until it is deleted. So agents
+//! that share a folder leave each other's alone, and a dead one's can be taken.
+//!
+//! # Format
+//! ```text
+//! file   := magic "SPJ1", record (header), record (event) ...
+//! record := length u32 LE, crc32 u32 LE (of the payload), payload [length]
+//! header := postcard(Header): the session and the time at which the chunk began
+//! event  := postcard(profile::feed::Event)
+//! ```
+//! A file can be read alone: it begins with the modules, the live threads, the stacks on which they stand and a tick
+//! with these; other stacks of earlier files are defined again where they are used again. Reading ends at the first record that
+//! is not whole, whose checksum is wrong, or that is no event: everything before it is used, everything after is not.
+//! A change of [`Event`] or of [`SessionInfo`] changes the magic; a file with another one is not read.
+
+use std::{
+    fs::{self, File},
+    io::{self, BufReader, Read, Write},
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use profile::{feed::Event, session::SessionInfo};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use tracing::warn;
+
+use super::{carried::Carried, files, records};
+
+const MAGIC: &[u8; 4] = b"SPJ1";
+
+/// Suffix of a journal file.
+const SUFFIX: &str = "journal";
+
+/// Half the second that may be lost, so that a slow write still makes it.
+const FLUSH_AFTER: Duration = Duration::from_millis(500);
+
+/// More than this is written at once, whatever its age: 101 Hz on ten busy threads make some 15 kB a second.
+const FLUSH_BYTES: usize = 64 << 10;
+
+/// The first record of a file.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Header {
+    /// Everything that a chunk says about its session.
+    pub session: SessionInfo,
+    /// When the chunk began, `CLOCK_MONOTONIC`.
+    pub start_ns: u64,
+}
+
+/// Why the journal can't be kept. Sampling goes on without it.
+#[derive(Debug, Error)]
+pub enum JournalError {
+    /// The folder or the file can't be made.
+    #[error("cannot begin a journal in {}", .0.display())]
+    Create(PathBuf, #[source] io::Error),
+    /// The disk is full, most likely. The journal takes no more events until it is rotated.
+    #[error("cannot write the journal {}", .0.display())]
+    Write(PathBuf, #[source] io::Error),
+    /// A bug: an event that can't be encoded.
+    #[error("cannot encode an event for the journal")]
+    Encode(#[source] postcard::Error),
+}
+
+/// The journal of one session. One thread writes it.
+#[derive(Debug)]
+pub struct Journal {
+    folder: PathBuf,
+    session: SessionInfo,
+    number: u64,
+    carried: Carried,
+    current: Current,
+    /// A write failed, and was reported: nothing more goes into this file.
+    failed: bool,
+}
+
+/// The file that is written.
+#[derive(Debug)]
+struct Current {
+    path: PathBuf,
+    file: File,
+    /// Bytes in the file that are whole records.
+    written: u64,
+    buffer: Vec<u8>,
+    /// When the oldest byte in `buffer` came.
+    since: Option<Instant>,
+}
+
+/// A journal file whose chunk is closed, still locked. Dropped without [`Closed::delete`], it stays for [`recover`].
+#[derive(Debug)]
+pub struct Closed {
+    path: PathBuf,
+    _locked: File,
+}
+
+impl Journal {
+    /// Begins the journal of a session whose first chunk begins at `start_ns`.
+    pub fn create(folder: &Path, session: &SessionInfo, start_ns: u64) -> Result<Self, JournalError> {
+        files::make_folder(folder).map_err(|error| JournalError::Create(folder.to_owned(), error))?;
+        let mut carried = Carried::default();
+        let current = Current::begin(folder, session, start_ns, 0, &mut carried)?;
+        Ok(Self { folder: folder.to_owned(), session: session.clone(), number: 0, carried, current, failed: false })
+    }
+
+    /// Takes an event. An error is given once; after it, events are only remembered, until [`Journal::rotate`].
+    pub fn append(&mut self, event: &Event) -> Result<(), JournalError> {
+        let definition = self.carried.note(event);
+        if self.failed {
+            return Ok(());
+        }
+        for event in definition.iter().chain([event]) {
+            self.current.push(event)?;
+        }
+        if self.current.is_due() { self.flush() } else { Ok(()) }
+    }
+
+    /// Hands everything to the kernel. [`Journal::append`] does so by itself as long as events come; call it once a
+    /// second if there may be none.
+    pub fn flush(&mut self) -> Result<(), JournalError> {
+        if self.failed {
+            return Ok(());
+        }
+        let flushed = self.current.flush();
+        self.failed = flushed.is_err();
+        flushed
+    }
+
+    /// Begins the file of the chunk that begins at `at_ns`, where the one before it closed. On an error the old file is
+    /// kept and goes on: recovered after a death, it makes one long chunk instead of two.
+    pub fn rotate(&mut self, at_ns: u64) -> Result<Closed, JournalError> {
+        self.flush_last();
+        let number = self.number.saturating_add(1);
+        let next = Current::begin(&self.folder, &self.session, at_ns, number, &mut self.carried)?;
+        let Current { path, file, .. } = std::mem::replace(&mut self.current, next);
+        self.number = number;
+        self.failed = false;
+        Ok(Closed { path, _locked: file })
+    }
+
+    /// Ends the journal: the session is over.
+    pub fn close(mut self) -> Closed {
+        self.flush_last();
+        let Current { path, file, .. } = self.current;
+        Closed { path, _locked: file }
+    }
+
+    /// The chunk is in memory and about to be spooled: an error here only matters to one who dies right now.
+    fn flush_last(&mut self) {
+        if let Err(error) = self.flush() {
+            warn!(%error, "The end of a journal could not be written.");
+        }
+    }
+
+    /// The file that is written now.
+    pub fn path(&self) -> &Path {
+        &self.current.path
+    }
+}
+
+impl Current {
+    /// Makes a file with its header and opening, locked before it has the name by which [`recover`] finds it.
+    fn begin(
+        folder: &Path,
+        session: &SessionInfo,
+        start_ns: u64,
+        number: u64,
+        carried: &mut Carried,
+    ) -> Result<Self, JournalError> {
+        let path = folder.join(format!("{}-{number:08}.{SUFFIX}", session.profiler_id));
+        let part = path.with_extension(files::PART);
+        let mut buffer = MAGIC.to_vec();
+        let header = Header { session: session.clone(), start_ns };
+        encode(&mut buffer, &header)?;
+        let opening = if number == 0 { Vec::new() } else { carried.opening(start_ns) };
+        for event in &opening {
+            encode(&mut buffer, event)?;
+        }
+        let write = || -> io::Result<File> {
+            let mut file = files::create(&part)?;
+            files::lock(&file)?;
+            file.write_all(&buffer)?;
+            fs::rename(&part, &path)?;
+            Ok(file)
+        };
+        let file = write().map_err(|error| {
+            let _ = files::remove(&part);
+            JournalError::Create(folder.to_owned(), error)
+        })?;
+        let written = u64::try_from(buffer.len()).unwrap_or(u64::MAX);
+        buffer.clear();
+        Ok(Self { path, file, written, buffer, since: None })
+    }
+
+    fn push(&mut self, event: &Event) -> Result<(), JournalError> {
+        encode(&mut self.buffer, event)?;
+        self.since.get_or_insert_with(Instant::now);
+        Ok(())
+    }
+
+    fn is_due(&self) -> bool {
+        self.buffer.len() >= FLUSH_BYTES || self.since.is_some_and(|since| since.elapsed() >= FLUSH_AFTER)
+    }
+
+    fn flush(&mut self) -> Result<(), JournalError> {
+        let result = self.file.write_all(&self.buffer);
+        if result.is_ok() {
+            self.written = self.written.saturating_add(u64::try_from(self.buffer.len()).unwrap_or(u64::MAX));
+        } else {
+            // Half a record would hide what may come after it.
+            let _ = self.file.set_len(self.written);
+        }
+        self.buffer.clear();
+        self.since = None;
+        result.map_err(|error| JournalError::Write(self.path.clone(), error))
+    }
+}
+
+fn encode<T: Serialize>(buffer: &mut Vec<u8>, value: &T) -> Result<(), JournalError> {
+    // A record that is too long is left out: no event comes near.
+    records::append(buffer, |buffer| postcard::to_io(value, buffer).map(|_| ()))
+        .map(|_| ())
+        .map_err(JournalError::Encode)
+}
+
+impl Closed {
+    /// Deletes the file: its chunk is in the spool.
+    pub fn delete(self) -> io::Result<()> {
+        files::remove(&self.path)
+    }
+
+    /// The name by which the spool remembers it: see [`super::Shipper::submit_closing`].
+    pub fn name(&self) -> String {
+        self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+}
+
+/// What a dead agent left of one chunk.
+#[derive(Debug)]
+pub struct RecoveredSession {
+    /// The session, and when the chunk began.
+    pub header: Header,
+    reader: BufReader<File>,
+    payload: Vec<u8>,
+    path: PathBuf,
+    ended: bool,
+}
+
+impl RecoveredSession {
+    /// Gives the file back, to be deleted when its chunk is in the spool.
+    pub fn close(self) -> Closed {
+        Closed { path: self.path, _locked: self.reader.into_inner() }
+    }
+
+    fn open(path: &Path) -> io::Result<Option<Self>> {
+        let Some(file) = files::open_locked(path)? else { return Ok(None) };
+        let (mut reader, mut payload, mut magic) = (BufReader::new(file), Vec::new(), Vec::new());
+        reader.by_ref().take(4).read_to_end(&mut magic)?;
+        let whole = magic == MAGIC && records::next(&mut reader, &mut payload)?;
+        let Some(header) = whole.then(|| postcard::from_bytes(&payload).ok()).flatten() else {
+            warn!(file = %path.display(), "A journal of another version or without its beginning; deleted.");
+            files::remove(path)?;
+            return Ok(None);
+        };
+        Ok(Some(Self { header, reader, payload, path: path.to_owned(), ended: false }))
+    }
+}
+
+/// The events, up to the first record that is not whole.
+impl Iterator for RecoveredSession {
+    type Item = Event;
+
+    fn next(&mut self) -> Option<Event> {
+        if self.ended {
+            return None;
+        }
+        let whole = records::next(&mut self.reader, &mut self.payload).unwrap_or_else(|error| {
+            warn!(%error, file = %self.path.display(), "A journal can't be read on.");
+            false
+        });
+        let event = whole.then(|| postcard::from_bytes(&self.payload).ok()).flatten();
+        self.ended = event.is_none();
+        event
+    }
+}
+
+/// Takes the journals that dead agents left in `folder`, oldest chunk of a session first. Those named in `spooled` are
+/// deleted: their chunks reached the spool ([`super::Shipper::spooled_journals`]).
+pub fn recover(folder: &Path, spooled: &[String]) -> io::Result<Vec<RecoveredSession>> {
+    let names = match files::names(folder, SUFFIX) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        names => names?,
+    };
+    let mut found = Vec::new();
+    for name in names {
+        let path = folder.join(&name);
+        if !spooled.contains(&name) {
+            found.extend(RecoveredSession::open(&path)?);
+        } else if files::open_locked(&path)?.is_some() {
+            files::remove(&path)?;
+        }
+    }
+    Ok(found)
+}
