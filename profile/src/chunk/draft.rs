@@ -39,12 +39,14 @@ struct Until {
 pub(crate) struct Sample {
     pub(crate) at_us: u64,
     pub(crate) stack: u32,
-    pub(crate) tid: Tid,
+    /// Place in `Draft::threads`.
+    pub(crate) thread: usize,
 }
 
 /// A thread that is in the chunk.
 pub(crate) struct Thread<'b> {
-    pub(crate) tid: Tid,
+    /// Its id as the wire has it. Made once: a chunk may say it 100,000 times.
+    pub(crate) id: String,
     pub(crate) name: Option<&'b str>,
     /// (place in `Draft::states`, how many samples on end)
     pub(crate) states: Vec<(u32, u32)>,
@@ -91,14 +93,14 @@ impl<'b> Draft<'b> {
         let mut states: Vec<(u32, u32)> = Vec::new();
         for point in points {
             let stack = tables.stack(point.doing.map(|(slot, _)| slot));
-            self.samples.push(Sample { at_us: point.at_us, stack, tid });
+            self.samples.push(Sample { at_us: point.at_us, stack, thread: self.threads.len() });
             let state = self.state(point.doing.map(|(_, state)| state));
             match states.last_mut() {
                 Some((last, count)) if *last == state => *count += 1,
                 _ => states.push((state, 1)),
             }
         }
-        self.threads.push(Thread { tid, name, states });
+        self.threads.push(Thread { id: tid.to_string(), name, states });
     }
 
     fn state(&mut self, state: Option<ThreadState>) -> u32 {

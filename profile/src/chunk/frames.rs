@@ -33,7 +33,8 @@ pub(crate) struct Collector<'t> {
     pub(crate) tables: Tables,
     frame_places: HashMap<Frame, u32>,
     stack_places: HashMap<Arc<[u32]>, u32>,
-    by_slot: HashMap<Slot, u32>,
+    /// By the slot of a stack; dense, and asked once a sample.
+    by_slot: Vec<Option<u32>>,
     by_frame: HashMap<(FrameSlot, bool), Box<[u32]>>,
 }
 
@@ -46,7 +47,7 @@ impl<'t> Collector<'t> {
             tables: Tables::default(),
             frame_places: HashMap::new(),
             stack_places: HashMap::new(),
-            by_slot: HashMap::new(),
+            by_slot: Vec::new(),
             by_frame: HashMap::new(),
         }
     }
@@ -54,12 +55,18 @@ impl<'t> Collector<'t> {
     /// The place of a stack in the chunk; the empty one for `None`.
     pub(crate) fn stack(&mut self, slot: Option<Slot>) -> u32 {
         let Some(slot) = slot else { return self.stack_place(&[]) };
-        if let Some(place) = self.by_slot.get(&slot) {
+        let known = slot.0 as usize;
+        if let Some(Some(place)) = self.by_slot.get(known) {
             return *place;
         }
         let places = self.expand(slot);
         let place = self.stack_place(&places);
-        self.by_slot.insert(slot, place);
+        if self.by_slot.len() <= known {
+            self.by_slot.resize(known + 1, None);
+        }
+        if let Some(to) = self.by_slot.get_mut(known) {
+            *to = Some(place);
+        }
         place
     }
 

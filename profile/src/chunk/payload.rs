@@ -13,7 +13,6 @@ use crate::{
     },
     counters::Counters,
     frame::Frame,
-    id::Tid,
     module::Module,
 };
 
@@ -43,7 +42,7 @@ pub(crate) struct Payload<'b> {
 struct Profile<'b> {
     frames: Seq<'b, (Frame, bool)>,
     stacks: Seq<'b, std::sync::Arc<[u32]>>,
-    samples: Seq<'b, Sample>,
+    samples: Samples<'b>,
     thread_metadata: Names<'b>,
 }
 
@@ -84,7 +83,7 @@ impl<'b> Payload<'b> {
             profile: Profile {
                 frames: Seq(&draft.tables.frames),
                 stacks: Seq(&draft.tables.stacks),
-                samples: Seq(&draft.samples),
+                samples: Samples(&draft.samples, &draft.threads),
                 thread_metadata: Names(&draft.threads),
             },
             sentry_profiled: Ours::of(draft),
@@ -134,21 +133,24 @@ impl Serialize for Seq<'_, std::sync::Arc<[u32]>> {
     }
 }
 
-impl Serialize for Seq<'_, Sample> {
+/// Samples, and the threads whose ids they say.
+struct Samples<'b>(&'b [Sample], &'b [Thread<'b>]);
+
+impl Serialize for Samples<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         to.collect_seq(self.0.iter().map(|sample| WireSample {
             timestamp: seconds(sample.at_us),
             stack_id: sample.stack,
-            thread_id: Text(sample.tid),
+            thread_id: self.1.get(sample.thread).map(|thread| thread.id.as_str()).unwrap_or_default(),
         }))
     }
 }
 
 #[derive(Serialize)]
-struct WireSample {
+struct WireSample<'b> {
     timestamp: f64,
     stack_id: u32,
-    thread_id: Text<Tid>,
+    thread_id: &'b str,
 }
 
 #[derive(Serialize)]
@@ -202,7 +204,7 @@ impl Serialize for Names<'_> {
         let mut map = to.serialize_map(Some(self.0.len()))?;
         for thread in self.0 {
             let name: BTreeMap<_, _> = thread.name.map(|name| ("name", name)).into_iter().collect();
-            map.serialize_entry(&Text(thread.tid), &name)?;
+            map.serialize_entry(&thread.id, &name)?;
         }
         map.end()
     }
@@ -216,7 +218,7 @@ impl Serialize for StateRuns<'_> {
         let mut map = to.serialize_map(Some(self.0.len()))?;
         for thread in self.0 {
             let flat: Vec<u32> = thread.states.iter().flat_map(|(state, count)| [*state, *count]).collect();
-            map.serialize_entry(&Text(thread.tid), &flat)?;
+            map.serialize_entry(&thread.id, &flat)?;
         }
         map.end()
     }
