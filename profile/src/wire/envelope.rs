@@ -3,13 +3,13 @@
 //! `headers LF { item headers LF payload LF }`: headers are one line of JSON; a payload has the length that its item header
 //! says, and runs to the next LF or the end where that says none.
 
-use std::ops::Range;
+use std::{io, ops::Range};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use crate::session::{ClientSdk, Platform};
+use crate::session::ClientSdk;
 
 /// A longer line of headers is refused; Relay's own are a few hundred bytes.
 pub const HEADER_BYTES_MAX: usize = 64 << 10;
@@ -21,8 +21,8 @@ pub const BYTES_MAX: usize = 200 << 20;
 /// What the headers of an outgoing envelope say.
 #[derive(Clone, Copy, Debug)]
 pub struct Headers<'h> {
-    /// With its key: such an envelope can be sent on by anyone who holds it. Never log it.
-    pub dsn: &'h str,
+    /// Holds the key: with it the envelope can be sent on by whoever gets hold of it. `None` where the request says it.
+    pub dsn: Option<&'h str>,
     /// RFC 3339, UTC; the moment of this transmission.
     pub sent_at: &'h str,
     /// Who sends.
@@ -43,43 +43,44 @@ pub struct ClientReport {
 pub struct Discarded {
     /// `queue_overflow`, `cache_overflow`, `ratelimit_backoff`, `network_error`, `send_error`, `insufficient_data` ...
     pub reason: String,
-    /// [`Platform::category`].
+    /// [`crate::session::Platform::category`].
     pub category: String,
     /// How many chunks.
     pub quantity: u64,
 }
 
-/// An envelope with one chunk (receivers refuse two) and, if there is one, a client report.
-pub fn write(headers: &Headers<'_>, platform: &Platform, payload: &[u8], report: Option<&ClientReport>) -> Vec<u8> {
-    let mut out = Vec::with_capacity(payload.len() + 1024);
-    line(&mut out, &EnvelopeHeaders { sent_at: headers.sent_at, dsn: headers.dsn, sdk: headers.sdk });
-    let chunk = ItemHeaders {
-        kind: "profile_chunk",
-        platform: Some(platform.as_str()),
-        content_type: Some("application/json"),
-        length: payload.len(),
-    };
-    item(&mut out, &chunk, payload);
-    report_item(&mut out, report);
-    out
-}
-
-/// An envelope with a client report alone.
-pub fn write_report(headers: &Headers<'_>, report: &ClientReport) -> Vec<u8> {
-    let mut out = Vec::new();
-    line(&mut out, &EnvelopeHeaders { sent_at: headers.sent_at, dsn: headers.dsn, sdk: headers.sdk });
-    report_item(&mut out, Some(report));
-    out
+/// An envelope with at most one chunk (receivers refuse two), by its platform and its payload, and at most one report.
+pub fn write(
+    headers: &Headers<'_>,
+    chunk: Option<(&str, &[u8])>,
+    report: Option<&ClientReport>,
+    out: &mut impl io::Write,
+) -> io::Result<()> {
+    line(out, &EnvelopeHeaders { sent_at: headers.sent_at, dsn: headers.dsn, sdk: headers.sdk })?;
+    if let Some((platform, payload)) = chunk {
+        let platform = Some(platform);
+        item(
+            out,
+            ItemHeaders { kind: "profile_chunk", platform, content_type: Some("application/json"), length: 0 },
+            payload,
+        )?;
+    }
+    if let Some(report) = report {
+        let payload = serde_json::to_vec(report)?;
+        item(out, ItemHeaders { kind: "client_report", platform: None, content_type: None, length: 0 }, &payload)?;
+    }
+    Ok(())
 }
 
 #[derive(Serialize)]
 struct EnvelopeHeaders<'h> {
     sent_at: &'h str,
-    dsn: &'h str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dsn: Option<&'h str>,
     sdk: &'h ClientSdk,
 }
 
-#[derive(Serialize)]
+#[derive(Clone, Copy, Serialize)]
 struct ItemHeaders<'h> {
     #[serde(rename = "type")]
     kind: &'h str,
@@ -90,22 +91,16 @@ struct ItemHeaders<'h> {
     length: usize,
 }
 
-fn report_item(out: &mut Vec<u8>, report: Option<&ClientReport>) {
-    let Some(payload) = report.and_then(|report| serde_json::to_vec(report).ok()) else { return };
-    let headers = ItemHeaders { kind: "client_report", platform: None, content_type: None, length: payload.len() };
-    item(out, &headers, &payload);
+fn item(out: &mut impl io::Write, headers: ItemHeaders<'_>, payload: &[u8]) -> io::Result<()> {
+    line(out, &ItemHeaders { length: payload.len(), ..headers })?;
+    out.write_all(payload)?;
+    out.write_all(b"\n")
 }
 
-fn item(out: &mut Vec<u8>, headers: &ItemHeaders<'_>, payload: &[u8]) {
-    line(out, headers);
-    out.extend_from_slice(payload);
-    out.push(b'\n');
-}
-
-fn line(out: &mut Vec<u8>, headers: &impl Serialize) {
-    // Strings and numbers into memory: this cannot fail; and JSON escapes line feeds.
-    out.extend(serde_json::to_vec(headers).unwrap_or_default());
-    out.push(b'\n');
+fn line(out: &mut impl io::Write, headers: &impl Serialize) -> io::Result<()> {
+    // On one line: JSON escapes line feeds.
+    serde_json::to_writer(&mut *out, headers)?;
+    out.write_all(b"\n")
 }
 
 /// A parsed envelope. Payloads stay where they are: see [`Item::payload`].
@@ -272,7 +267,7 @@ mod tests {
     use super::*;
 
     fn headers(sdk: &ClientSdk) -> Headers<'_> {
-        Headers { dsn: "https://k@o1.example/42", sent_at: "2026-09-21T15:06:41.250Z", sdk }
+        Headers { dsn: Some("https://k@o1.example/42"), sent_at: "2026-09-21T15:06:41.250Z", sdk }
     }
 
     fn sdk() -> ClientSdk {
@@ -290,7 +285,8 @@ mod tests {
                 quantity: 3,
             }],
         };
-        let bytes = write(&headers(&sdk()), &Platform::RUST, b"{\"a\":\n1}", Some(&report));
+        let mut bytes = Vec::new();
+        write(&headers(&sdk()), Some(("rust", b"{\"a\":\n1}")), Some(&report), &mut bytes).unwrap();
         insta::assert_snapshot!(String::from_utf8(bytes.clone()).unwrap(), @r#"
         {"sent_at":"2026-09-21T15:06:41.250Z","dsn":"https://k@o1.example/42","sdk":{"name":"acme","version":"0.1.0"}}
         {"type":"profile_chunk","platform":"rust","content_type":"application/json","length":8}
@@ -304,7 +300,10 @@ mod tests {
         let items: Vec<_> = envelope.items.iter().map(|item| (item.kind(), item.payload(&bytes))).collect();
         assert_eq!(items[0], ("profile_chunk", b"{\"a\":\n1}".as_slice()));
         assert_eq!(serde_json::from_slice::<ClientReport>(items[1].1).unwrap(), report);
-        assert_eq!(parse(&write_report(&headers(&sdk()), &report)).unwrap().items.len(), 1);
+        let mut alone = Vec::new();
+        write(&Headers { dsn: None, ..headers(&sdk()) }, None, Some(&report), &mut alone).unwrap();
+        let envelope = parse(&alone).unwrap();
+        assert_eq!((envelope.header("dsn"), envelope.items.len()), (None, 1));
     }
 
     /// Check what is taken and what is refused, and why.

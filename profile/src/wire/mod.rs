@@ -2,5 +2,7 @@
 
 mod check;
 pub mod envelope;
+#[doc(hidden)]
+pub mod fuzz;
 
 pub use check::{Refusal, check};
