@@ -1,5 +1,6 @@
 //! Writes chunks of a made-up session, and what each function's total time in them is, for `tests/vroomrs/check.py`:
-//! `cargo run -p profile --example vroomrs -- FOLDER`. The totals come from a recording of the same events, not from the chunks.
+//! `cargo run -p profile --example vroomrs -- FOLDER`. The totals come from a recording of the same events, not from
+//! the chunks.
 #![allow(clippy::expect_used, reason = "an example may end with a message")]
 
 use std::{collections::BTreeMap, fs, io::Write as _, path::PathBuf, sync::Arc};

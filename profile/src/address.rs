@@ -1,4 +1,5 @@
-//! Addresses of a target and of its files, as types that cannot be mixed up. The bias is added and subtracted here only.
+//! Addresses of a target and of its files, as types that cannot be mixed up. The bias is added and subtracted here
+//! only.
 
 use std::fmt;
 

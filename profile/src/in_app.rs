@@ -53,9 +53,8 @@ const RUNTIMES: [&str; 15] = [
     "ld-musl",
 ];
 
-/// Rust's own crates, seen in function names where no source path is known.
-const RUST_RUNTIME: [&str; 7] =
-    ["std", "core", "alloc", "rust_begin_unwind", "__rust_begin_short_backtrace", "__rustc", "lang_start"];
+/// Rust's own crates, seen in function names where no source path is known; there also C++'s own namespace.
+const STANDARD_LIBRARY: [&str; 4] = ["std::", "core::", "alloc::", "__rustc::"];
 
 /// What the C runtime links into every program, before and around `main`.
 const STARTUP: [&str; 4] = ["_start", "__libc_start_main", "__libc_start_call_main", "__libc_csu_init"];
@@ -114,7 +113,7 @@ fn is_runtime_function(frame: &Frame) -> bool {
     let Some(function) = frame.function.as_deref() else { return false };
     // With a source path the path has decided; `std` may also be the C++ namespace of an application's template.
     let sourceless = frame.abs_path.is_none() && frame.filename.is_none();
-    STARTUP.contains(&function) || (sourceless && RUST_RUNTIME.iter().any(|path| starts_with_path(function, path)))
+    STARTUP.contains(&function) || (sourceless && STANDARD_LIBRARY.iter().any(|path| starts_with_path(function, path)))
 }
 
 fn matches(pattern: &str, frame: &Frame) -> bool {
@@ -185,6 +184,8 @@ mod tests {
             ("std::vector<Acme>::push", "/srv/acme", "/usr/include/c++/12/vector", false),
             ("acme::main", "/srv/acme", "/home/me/acme/src/main.rs", true),
             ("rustc_driver::main", "/root/.rustup/toolchains/x/lib/librustc_driver.so", "", false),
+            ("alloc", "/srv/acme", "", true),
+            ("stdin_read", "/srv/acme", "", true),
             ("jitted", "", "", false),
         ];
         for (function, package, path, expected) in rows {

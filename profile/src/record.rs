@@ -1,5 +1,5 @@
-//! A whole recording in memory, every run with its exact count of ticks: what the exports and the list of hottest functions
-//! are made from. Unlike a chunk it is not bound by what a receiver takes.
+//! A whole recording in memory, every run with its exact count of ticks: what the exports and the list of hottest
+//! functions are made from. Unlike a chunk it is not bound by what a receiver takes.
 
 use std::{
     collections::{BTreeMap, HashMap},

@@ -11,6 +11,7 @@ use crate::{
     id::Tid,
     naming::Namer,
     thread::ThreadState,
+    wire,
 };
 
 /// Writes the open chunk up to `end_us`, or as much of it as receivers take. `None` if that is nothing.
@@ -21,6 +22,11 @@ pub(crate) fn write(builder: &ChunkBuilder, end_us: u64, namer: &mut dyn Namer) 
         let draft = Draft::new(builder, &until, &mut *namer)?;
         let payload = draft.json()?;
         if payload.len() <= BYTES_MAX {
+            debug_assert_eq!(
+                wire::check(&payload, Some(builder.info.platform.as_str())),
+                [],
+                "receivers would refuse it"
+            );
             return Some(draft.chunk(payload));
         }
         // Once more with a part of the time. Ends: the span shrinks each time, and nothing is left at last.

@@ -116,8 +116,9 @@ impl ChunkBuilder {
         self.timeline.last_us().saturating_sub(self.timeline.start_us()).saturating_mul(1000)
     }
 
-    /// Closes the chunk at `at_ns`, between two ticks: a receiver sees exact durations up to there. Opens the next with the same
-    /// live stacks. `None` if there is nothing that a receiver would take; the counters then go with the next one.
+    /// Closes the chunk at `at_ns`, between two ticks: a receiver sees exact durations up to there. Opens the next with
+    /// the same live stacks. `None` if there is nothing that a receiver would take; the counters then go with the next
+    /// one.
     pub fn close(&mut self, at_ns: u64, namer: &mut dyn Namer) -> Option<Chunk> {
         let end_us = self.timeline.end_us(at_ns);
         let chunk = draft::write(self, end_us, namer);

@@ -1,5 +1,5 @@
-//! The JSON of a chunk. What Sentry takes from it stands in its sample format v2; what is ours, under `sentry_profiled`,
-//! in `docs/wire-sentry-profiled.md`.
+//! The JSON of a chunk. What Sentry takes from it stands in its sample format v2; what is ours, under
+//! `sentry_profiled`, in `docs/wire-sentry-profiled.md`.
 
 use std::{collections::BTreeMap, fmt};
 

@@ -64,8 +64,8 @@ fn push_run(out: &mut LineSamples, run: Run, ticks: &[u64], end_us: u64) {
     }
 }
 
-/// Relay drops a thread with fewer than two samples that are not idle. Where there is one, it is said twice, the second time
-/// in the middle of its own span: that changes no duration.
+/// Relay drops a thread with fewer than two samples that are not idle. Where there is one, it is said twice, the second
+/// time in the middle of its own span: that changes no duration.
 fn repair(out: &mut LineSamples, stacks: &Stacks) {
     let is_idle = |point: &Point| point.doing.and_then(|(slot, _)| stacks.get(slot)).is_none_or(is_empty);
     let mut busy = out.points.iter().enumerate().filter(|(_, point)| !is_idle(point));

@@ -1,4 +1,5 @@
-//! How large the payload is going to be, kept up to date in constant time a sample. An estimate: names are not known yet.
+//! How large the payload is going to be, kept up to date in constant time a sample. An estimate: names are not known
+//! yet.
 
 use crate::stacks::{Slot, Stacks};
 

@@ -1,11 +1,12 @@
-//! Collapsed stacks, as flame graph tools read them: a line for each distinct stack, root first, `;` between frames, the
-//! count of samples last.
+//! Collapsed stacks, as flame graph tools read them: a line for each distinct stack, root first, `;` between frames,
+//! the count of samples last.
 
 use std::{collections::BTreeMap, fmt::Write as _, io};
 
 use crate::export::{Options, Recorded, Shown, root_first};
 
-/// Writes the stacks of all recordings, sorted, each once. What neither a name nor a line of the format may hold is replaced.
+/// Writes the stacks of all recordings, sorted, each once. In names `;` becomes `:`, line feeds and other control
+/// characters become spaces.
 pub fn write(recorded: &[Recorded], options: Options, out: &mut impl io::Write) -> io::Result<()> {
     let mut counts: BTreeMap<String, u64> = BTreeMap::new();
     for one in recorded {

@@ -1,5 +1,5 @@
-//! A recording as files that other tools read, and as the short list that a person reads. Writes to whatever it is given;
-//! opens no file.
+//! A recording as files that other tools read, and as the short list that a person reads. Writes to whatever it is
+//! given; opens no file.
 
 pub mod collapsed;
 mod hottest;

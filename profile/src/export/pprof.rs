@@ -1,8 +1,8 @@
-//! pprof's `profile.proto`, gzipped: what `go tool pprof`, Grafana and others read. The messages are written out by hand here
-//! (fields that we never set are left out), so that no build needs `protoc`.
+//! pprof's `profile.proto`, gzipped: what `go tool pprof`, Grafana and others read. The messages are written out by
+//! hand here (fields that we never set are left out), so that no build needs `protoc`.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     io,
 };
 
@@ -14,6 +14,7 @@ use crate::{
     id::Tid,
     module::ModuleIndex,
     naming::truncation_frame,
+    record,
     stack::{StackEnd, Truncation},
     thread::ThreadState,
 };
@@ -111,8 +112,11 @@ impl Build {
     }
 
     fn mappings(&mut self, recorded: &Recorded) -> BTreeMap<ModuleIndex, u64> {
-        let used: std::collections::BTreeSet<_> =
-            recorded.locations.iter().filter_map(|location| location.raw.module).collect();
+        let modules = |location: &record::Location| location.raw.module;
+        let used: BTreeSet<_> = recorded.locations.iter().filter_map(modules).collect();
+        let is_unnamed = |location: &&record::Location| location.frames.iter().any(|one| one.function.is_none());
+        // pprof may look for the names of these itself, where it finds the file.
+        let unnamed: BTreeSet<_> = recorded.locations.iter().filter(is_unnamed).filter_map(modules).collect();
         let known = used.into_iter().filter_map(|index| Some((index, recorded.modules.get(&index)?)));
         let mut ids = BTreeMap::new();
         for (index, module) in known {
@@ -124,10 +128,10 @@ impl Build {
                 memory_limit: module.start.0.saturating_add(module.size),
                 filename: self.text(&module.path),
                 build_id: self.text(&build_id),
-                has_functions: true,
-                has_filenames: true,
-                has_line_numbers: true,
-                has_inline_frames: true,
+                has_functions: !unnamed.contains(&index),
+                has_filenames: !unnamed.contains(&index),
+                has_line_numbers: !unnamed.contains(&index),
+                has_inline_frames: !unnamed.contains(&index),
             };
             self.profile.mapping.push(mapping);
             ids.insert(index, id);
@@ -346,10 +350,11 @@ mod tests {
             let (start, limit) = (mapping.memory_start, mapping.memory_limit);
             writeln!(
                 out,
-                "M{}: {start:#x}-{limit:#x} {} {}",
+                "M{}: {start:#x}-{limit:#x} {} {} {}",
                 mapping.id,
                 text(mapping.filename),
-                text(mapping.build_id)
+                text(mapping.build_id),
+                if mapping.has_functions { "[FN]" } else { "" },
             )
             .unwrap();
         }
@@ -373,7 +378,7 @@ mod tests {
         4: 0x1020 M=1 sort(int*; int*) /src/acme/sort.cc:40
         5: 0x8123 M=2 libpool.so.1+0x123 :0
         6: 0x0 M=0 [truncated: beyond_copy] :0
-        M1: 0x1000-0x2000 /opt/acme/sorter abababababababababababababababababababab
+        M1: 0x1000-0x2000 /opt/acme/sorter abababababababababababababababababababab [FN]
         M2: 0x8000-0x9000 /usr/lib/libpool.so.1
         "#);
     }

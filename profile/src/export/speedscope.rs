@@ -1,5 +1,5 @@
-//! The file format of speedscope (<https://www.speedscope.app/file-format-schema.json>): one profile a thread, each sample
-//! as long as its stack stood.
+//! The file format of speedscope (<https://www.speedscope.app/file-format-schema.json>): one profile a thread, each
+//! sample as long as its stack stood.
 
 use std::{collections::HashMap, io};
 
@@ -41,8 +41,9 @@ fn title(recorded: &Recorded) -> String {
     }
 }
 
-/// A thread with its time on a CPU; `None` if nothing of it is to be written. Time in which it is not written (before it was
-/// seen, or off CPU where only that counts) is an empty stack, so that the axis of time is that of the recording.
+/// A thread with its time on a CPU; `None` if nothing of it is to be written. Time in which it is not written (before
+/// it was seen, or off CPU where only that counts) is an empty stack, so that the axis of time is that of the
+/// recording.
 fn profile(
     recorded: &Recorded,
     thread: &RecordedThread,

@@ -1,5 +1,6 @@
 //! Relay's own rules for a chunk of sample format v2, as a pure function over its bytes. Used before a chunk is trusted
-//! to the wire in debug builds, and by the receivers of the tests. Follows `relay-profiling` in order and in strictness.
+//! to the wire in debug builds, and by the receivers of the tests. Follows `relay-profiling` in order and in
+//! strictness.
 
 use std::{
     collections::{BTreeMap, HashMap},

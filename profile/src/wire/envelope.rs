@@ -1,7 +1,7 @@
 //! Sentry's envelope: written with one chunk, parsed with caps. Neither sends nor compresses.
 //!
-//! `headers LF { item headers LF payload LF }`: headers are one line of JSON; a payload has the length that its item header
-//! says, and runs to the next LF or the end where that says none.
+//! `headers LF { item headers LF payload LF }`: headers are one line of JSON; a payload has the length that its item
+//! header says, and runs to the next LF or the end where that says none.
 
 use std::{io, ops::Range};
 

@@ -1,4 +1,5 @@
-//! What must hold for any bytes taken as an envelope: the body of the fuzz target, and of the test that replays its corpus.
+//! What must hold for any bytes taken as an envelope: the body of the fuzz target, and of the test that replays its
+//! corpus.
 
 use crate::wire::{
     check,

@@ -1,5 +1,5 @@
-//! Whatever happens to threads and wherever chunks are cut: what a receiver computes from the chunks is what was seen, to
-//! the microsecond. The oracle walks every thread at every tick; the code under test never does.
+//! Whatever happens to threads and wherever chunks are cut: what a receiver computes from the chunks is what was seen,
+//! to the microsecond. The oracle walks every thread at every tick; the code under test never does.
 
 use std::collections::BTreeMap;
 

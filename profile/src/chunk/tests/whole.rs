@@ -99,7 +99,8 @@ fn native() {
 }
 
 /// Check what server naming changes: every frame raw and with an address, also the one that says why a stack was cut
-/// (one without would make the chunk unreadable to Symbolicator), callers one past where they are looked up, all images.
+/// (one without would make the chunk unreadable to Symbolicator), callers one past where they are looked up, all
+/// images.
 #[test]
 fn raw_for_server() {
     let raw = SessionInfo { naming: Naming::RawForServer, platform: Platform::RUST, ..info() };
