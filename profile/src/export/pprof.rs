@@ -117,7 +117,10 @@ impl Build {
         let is_unnamed = |location: &&record::Location| location.frames.iter().any(|one| one.function.is_none());
         // pprof may look for the names of these itself, where it finds the file.
         let unnamed: BTreeSet<_> = recorded.locations.iter().filter(is_unnamed).filter_map(modules).collect();
-        let known = used.into_iter().filter_map(|index| Some((index, recorded.modules.get(&index)?)));
+        let mut known: Vec<_> =
+            used.into_iter().filter_map(|index| Some((index, recorded.modules.get(&index)?))).collect();
+        // By convention the first is the main binary.
+        known.sort_by_key(|(_, module)| recorded.info.exe.as_deref() != Some(module.path.as_str()));
         let mut ids = BTreeMap::new();
         for (index, module) in known {
             let id = self.profile.mapping.len() as u64 + 1;
