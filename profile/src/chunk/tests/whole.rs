@@ -239,6 +239,26 @@ fn idle_threads() {
     }
 }
 
+/// Check that a feed may use a stack id anew, for ever: who stands in the old stack keeps it, and old stacks are let go.
+#[test]
+fn stack_ids_used_anew() {
+    let mut builder = builder(info(), []);
+    let mut sums = BTreeMap::new();
+    for chunk in 0..3_u64 {
+        for number in 0..5000_u64 {
+            let at_us = 1 + chunk * 5_000_000 + number * 1000;
+            // Thread 1 sleeps in the first stack of all.
+            let pcs = [0x1000 + (number % 2) * 8];
+            builder.apply(&stack(0, &pcs, StackEnd::Complete));
+            builder.apply(&tick(at_us));
+            builder.apply(&sample(if at_us == 1 { 1 } else { 2 }, 0, ASLEEP));
+        }
+        weights(&builder.close(ns((chunk + 1) * 5_000_000), &mut name).unwrap(), &mut sums);
+    }
+    let rows: Vec<_> = sums.iter().map(|((tid, stack), us)| format!("{tid} {stack} {us}")).collect();
+    assert_eq!(rows, ["1 f1000 14999999", "2 f1000 7499000", "2 f1008 7499999"]);
+}
+
 /// Check that times survive the wire: each is read again as the microsecond that it was.
 #[test]
 fn timestamps() {
