@@ -28,7 +28,8 @@ pub(super) struct Worker {
     not_before: Option<Instant>,
     /// Failures in a row.
     failures: u32,
-    looked: Instant,
+    /// When the folder was looked at.
+    looked: Option<Instant>,
     draining: bool,
 }
 
@@ -45,7 +46,7 @@ enum Next {
 
 impl Worker {
     pub(super) fn new(shared: Arc<Shared>, sender: Sender, stop: watch::Receiver<Option<Instant>>) -> Self {
-        Self { shared, sender, stop, not_before: None, failures: 0, looked: Instant::now(), draining: false }
+        Self { shared, sender, stop, not_before: None, failures: 0, looked: None, draining: false }
     }
 
     pub(super) async fn run(mut self) {
@@ -58,8 +59,10 @@ impl Worker {
             };
             let until = match next {
                 Next::Step => continue,
-                Next::Wait(until) => until,
+                // Nothing more can be done within the limit of the stop.
+                Next::Wait(until) if self.draining && self.stop.borrow().is_some_and(|limit| until >= limit) => return,
                 Next::Idle if self.draining => return,
+                Next::Wait(until) => until,
                 Next::Idle => Instant::now() + self.shared.settings.look_every,
             };
             self.rest(until).await;
@@ -107,10 +110,10 @@ impl Worker {
 
     /// Looks for chunks that other agents left, and gives up those too old.
     fn look(&mut self, now: Instant) {
-        if now.duration_since(self.looked) < self.shared.settings.look_every {
+        if self.looked.is_some_and(|looked| now.duration_since(looked) < self.shared.settings.look_every) {
             return;
         }
-        self.looked = now;
+        self.looked = Some(now);
         let mut spool = self.shared.spool();
         if let Err(error) = spool.look() {
             warn!(%error, "The spool can't be read.");
@@ -172,7 +175,13 @@ impl Worker {
         let sent = held.as_ref().map(|held| category_of(&held.header));
         let shared = self.shared.clone();
         let outcome = self.sender.send(body, |headers| shared.learn(headers, sent)).await;
-        if matches!(outcome, Outcome::Failed { .. }) {
+        let lost = match &outcome {
+            Outcome::Failed { .. } => true,
+            // Refused for the chunk's sake, it can still come with the next one.
+            Outcome::Refused(_) => held.is_some(),
+            Outcome::Accepted | Outcome::Limited => false,
+        };
+        if lost {
             let mut state = self.shared.state();
             state.reports.put_back(reports);
             state.reports_since = (!state.reports.is_empty()).then(Instant::now);
