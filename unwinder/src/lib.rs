@@ -1,1 +1,43 @@
-//! unwinder
+//! Registers, a copied stack and call frame information to return addresses. Pure: no I/O, no clock, no panic and no
+//! endless loop on any bytes.
+//!
+//! [`ElfLayout`] and [`UnwindInfo`] are made once a file from its bytes; [`ModuleMap`] says which file is mapped where;
+//! [`Unwinder::unwind`] walks. A walk needs three registers in nearly every frame, and the rule for a frame is known by
+//! (file, address), so rules are kept in one cache for all targets ([`rule`], [`cache`]). Where a frame asks for more
+//! (signal trampolines, hand-written code), the walk is done again with every register ([`full`]).
+//!
+//! Formats: System V ABI AMD64 1.0, DWARF 5 section 6.4, Linux Standard Base 5.0 (`.eh_frame`, `.eh_frame_hdr`).
+#![forbid(unsafe_code)]
+#![warn(clippy::arithmetic_side_effects)]
+
+pub mod cache;
+pub mod elf;
+mod full;
+pub mod info;
+mod lookup;
+pub mod module_map;
+pub mod registers;
+pub mod rule;
+mod unwinder;
+
+pub use crate::{
+    elf::{ElfError, ElfLayout, Load},
+    info::{Limits, UnwindInfo},
+    module_map::{MappedRange, ModuleMap},
+    registers::Registers,
+    unwinder::Unwinder,
+};
+
+use profile::address::RemoteAddr;
+
+/// A target's memory as it was at the sample.
+pub trait Memory {
+    /// Fills `into` from `at` on; `false` if any byte is not there.
+    fn read(&mut self, at: RemoteAddr, into: &mut [u8]) -> bool;
+}
+
+/// One little-endian word.
+pub(crate) fn read_word(memory: &mut impl Memory, at: u64) -> Option<u64> {
+    let mut bytes = [0; 8];
+    memory.read(RemoteAddr(at), &mut bytes).then(|| u64::from_le_bytes(bytes))
+}

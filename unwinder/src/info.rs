@@ -1,0 +1,237 @@
+//! The unwind sections of one file, copied out of it: `.eh_frame` with its search table, or an index of our own where
+//! there is none; `.debug_frame` as well.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use gimli::{BaseAddresses, CieOrFde, DebugFrame, EhFrame, EhFrameHdr, EndianSlice, LittleEndian, UnwindSection};
+use object::{
+    LittleEndian as ObjectLittleEndian, Object, ObjectSection, ReadRef, elf,
+    read::elf::{ElfFile64, ProgramHeader},
+};
+
+use crate::elf::{ElfError, header, program_headers};
+
+/// A section as gimli reads it.
+pub(crate) type Slice<'s> = EndianSlice<'s, LittleEndian>;
+/// gimli's description of one function.
+pub(crate) type Fde<'s> = gimli::FrameDescriptionEntry<Slice<'s>>;
+
+/// Bounds on what is copied.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// A larger section is left out. librustc_driver (154 MB) has 6.1 MB, chromium about 15 MB.
+    pub section_bytes: u64,
+    /// More functions are left out of our own index.
+    pub functions: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { section_bytes: 64 << 20, functions: 4 << 20 }
+    }
+}
+
+/// The unwind information of one file. Immutable; shared by all that map it.
+#[derive(Debug)]
+pub struct UnwindInfo {
+    /// Never two of a process have the same: the key of the rule cache.
+    id: u32,
+    bases: BaseAddresses,
+    eh_frame: Vec<u8>,
+    eh_frame_hdr: Vec<u8>,
+    /// Where there is no search table: function start to offset in `.eh_frame`, sorted.
+    eh_index: Vec<Entry>,
+    debug_frame: Vec<u8>,
+    debug_index: Vec<Entry>,
+}
+
+/// One function of an index.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+struct Entry {
+    start: u64,
+    offset: u32,
+}
+
+/// Which section a description is in: its expressions are read from there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Found<'s> {
+    Eh(EhFrame<Slice<'s>>),
+    Debug(DebugFrame<Slice<'s>>),
+}
+
+impl UnwindInfo {
+    /// Copies the sections out of a file. A file without any is fine: then its code has no unwind information.
+    pub fn parse<'d, R: ReadRef<'d>>(elf: R, limits: Limits) -> Result<Self, ElfError> {
+        static NEXT: AtomicU32 = AtomicU32::new(1);
+        header(elf)?;
+        let mut info = Self {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            bases: BaseAddresses::default(),
+            eh_frame: Vec::new(),
+            eh_frame_hdr: Vec::new(),
+            eh_index: Vec::new(),
+            debug_frame: Vec::new(),
+            debug_index: Vec::new(),
+        };
+        info.by_sections(elf, limits);
+        if info.eh_frame.is_empty() {
+            info.by_segments(elf, limits);
+        }
+        if info.eh_frame_hdr.is_empty() || !info.has_table() {
+            info.eh_frame_hdr = Vec::new();
+            info.eh_index = index(&EhFrame::new(&info.eh_frame, LittleEndian), &info.bases, limits.functions);
+        }
+        let mut debug_frame = DebugFrame::new(&info.debug_frame, LittleEndian);
+        debug_frame.set_address_size(8);
+        info.debug_index = index(&debug_frame, &info.bases, limits.functions);
+        Ok(info)
+    }
+
+    /// The key of rules made from this file.
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// Memory that it holds.
+    pub fn bytes(&self) -> usize {
+        let entries = self.eh_index.len().saturating_add(self.debug_index.len());
+        let sections = [self.eh_frame.len(), self.eh_frame_hdr.len(), self.debug_frame.len()];
+        sections.iter().sum::<usize>().saturating_add(entries.saturating_mul(size_of::<Entry>()))
+    }
+
+    pub(crate) fn bases(&self) -> &BaseAddresses {
+        &self.bases
+    }
+
+    /// The description of the function at a file address, whose end is checked: a gap belongs to nobody.
+    pub(crate) fn find(&self, at: u64) -> Result<Option<(Found<'_>, Fde<'_>)>, gimli::Error> {
+        if let Some(fde) = self.find_eh(at)? {
+            return Ok(Some((Found::Eh(EhFrame::new(&self.eh_frame, LittleEndian)), fde)));
+        }
+        let mut section = DebugFrame::new(&self.debug_frame, LittleEndian);
+        section.set_address_size(8);
+        let Some(offset) = before(&self.debug_index, at) else { return Ok(None) };
+        let fde = section.fde_from_offset(&self.bases, offset.into(), DebugFrame::cie_from_offset)?;
+        Ok(fde.contains(at).then_some((Found::Debug(section), fde)))
+    }
+
+    fn find_eh(&self, at: u64) -> Result<Option<Fde<'_>>, gimli::Error> {
+        let section = EhFrame::new(&self.eh_frame, LittleEndian);
+        let offset = if self.eh_frame_hdr.is_empty() {
+            before(&self.eh_index, at).map(gimli::EhFrameOffset)
+        } else {
+            let header = EhFrameHdr::new(&self.eh_frame_hdr, LittleEndian).parse(&self.bases, 8)?;
+            let table = header.table().ok_or(gimli::Error::NoUnwindInfoForAddress)?;
+            let pointer = table.lookup(at, &self.bases)?;
+            Some(table.pointer_to_offset(pointer)?)
+        };
+        let Some(offset) = offset else { return Ok(None) };
+        let fde = section.fde_from_offset(&self.bases, offset, EhFrame::cie_from_offset)?;
+        Ok(fde.contains(at).then_some(fde))
+    }
+
+    fn has_table(&self) -> bool {
+        let header = EhFrameHdr::new(&self.eh_frame_hdr, LittleEndian).parse(&self.bases, 8);
+        header.is_ok_and(|header| header.table().is_some())
+    }
+
+    fn by_sections<'d, R: ReadRef<'d>>(&mut self, elf: R, limits: Limits) {
+        let Ok(file) = ElfFile64::<ObjectLittleEndian, R>::parse(elf) else { return };
+        let copy = |name: &str| -> Option<(u64, Vec<u8>)> {
+            let section = file.section_by_name(name).filter(|section| section.size() <= limits.section_bytes)?;
+            let compressed = section.compressed_data().ok()?;
+            if compressed.uncompressed_size > limits.section_bytes {
+                return None;
+            }
+            Some((section.address(), compressed.decompress().ok()?.into_owned()))
+        };
+        let mut bases = std::mem::take(&mut self.bases);
+        if let Some(text) = file.section_by_name(".text") {
+            bases = bases.set_text(text.address());
+        }
+        if let Some(got) = file.section_by_name(".got") {
+            bases = bases.set_got(got.address());
+        }
+        if let Some((address, bytes)) = copy(".eh_frame") {
+            bases = bases.set_eh_frame(address);
+            self.eh_frame = bytes;
+        }
+        if let Some((address, bytes)) = copy(".eh_frame_hdr").filter(|_| !self.eh_frame.is_empty()) {
+            bases = bases.set_eh_frame_hdr(address);
+            self.eh_frame_hdr = bytes;
+        }
+        if let Some((_, bytes)) = copy(".debug_frame") {
+            self.debug_frame = bytes;
+        }
+        self.bases = bases;
+    }
+
+    /// Without section headers: `PT_GNU_EH_FRAME` is the search table and tells where `.eh_frame` begins; where it ends,
+    /// nobody tells, so all up to the end of its segment is taken.
+    fn by_segments<'d, R: ReadRef<'d>>(&mut self, elf: R, limits: Limits) {
+        let endian = ObjectLittleEndian;
+        let Ok(segments) = header(elf).and_then(|header| program_headers(header, elf)) else { return };
+        let found = segments.iter().find(|segment| segment.p_type(endian) == elf::PT_GNU_EH_FRAME);
+        let Some(table) = found.filter(|segment| segment.p_filesz(endian) <= limits.section_bytes) else { return };
+        let Ok(bytes) = elf.read_bytes_at(table.p_offset(endian), table.p_filesz(endian)) else { return };
+        let bases = BaseAddresses::default().set_eh_frame_hdr(table.p_vaddr(endian));
+        let Ok(parsed) = EhFrameHdr::new(bytes, LittleEndian).parse(&bases, 8) else { return };
+        let Ok(start) = parsed.eh_frame_ptr().direct() else { return };
+        let holder = segments.iter().find(|segment| {
+            let begin = segment.p_vaddr(endian);
+            segment.p_type(endian) == elf::PT_LOAD
+                && (begin..begin.saturating_add(segment.p_filesz(endian))).contains(&start)
+        });
+        let Some(holder) = holder else { return };
+        let skip = start.saturating_sub(holder.p_vaddr(endian));
+        let len = holder.p_filesz(endian).saturating_sub(skip).min(limits.section_bytes);
+        let Some(offset) = holder.p_offset(endian).checked_add(skip) else { return };
+        let Ok(eh_frame) = elf.read_bytes_at(offset, len) else { return };
+        self.bases = bases.set_eh_frame(start);
+        self.eh_frame_hdr = bytes.to_vec();
+        self.eh_frame = eh_frame.to_vec();
+    }
+}
+
+/// The last function that starts at or before an address.
+fn before(index: &[Entry], at: u64) -> Option<usize> {
+    let after = index.partition_point(|entry| entry.start <= at);
+    let entry = index.get(after.checked_sub(1)?)?;
+    usize::try_from(entry.offset).ok()
+}
+
+/// Every function of a section, by start. Ends quietly where the section makes no sense any more.
+fn index<'s, S>(section: &S, bases: &BaseAddresses, functions_max: usize) -> Vec<Entry>
+where
+    S: UnwindSection<Slice<'s>>,
+    S::Offset: gimli::UnwindOffset<usize>,
+{
+    let mut found = Vec::new();
+    let mut entries = section.entries(bases);
+    while let Ok(Some(entry)) = entries.next() {
+        if found.len() >= functions_max {
+            break;
+        }
+        let CieOrFde::Fde(partial) = entry else { continue };
+        let Ok(fde) = partial.parse(S::cie_from_offset) else { continue };
+        // Zero-length and discarded functions (start 0) would shadow others.
+        if fde.is_empty_range() {
+            continue;
+        }
+        let Ok(offset) = u32::try_from(fde.offset()) else { break };
+        found.push(Entry { start: fde.initial_address(), offset });
+    }
+    found.sort_unstable();
+    found.shrink_to_fit();
+    found
+}
+
+trait EmptyRange {
+    fn is_empty_range(&self) -> bool;
+}
+
+impl EmptyRange for Fde<'_> {
+    fn is_empty_range(&self) -> bool {
+        self.len() == 0 || self.initial_address() == 0
+    }
+}

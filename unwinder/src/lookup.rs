@@ -1,0 +1,42 @@
+//! From an address of a file to its rule, or to the whole row where that is not enough.
+
+use gimli::{UnwindContext, UnwindTableRow};
+
+use crate::{
+    info::{Found, UnwindInfo},
+    rule::{Cfa, Rule},
+};
+
+/// gimli's working memory, reused.
+pub(crate) type Context = UnwindContext<usize>;
+
+/// The rule for a file address, straight from the sections.
+pub(crate) fn rule(info: &UnwindInfo, context: &mut Context, at: u64) -> Rule {
+    match with_row(info, context, at, |row, found, signal| match found {
+        // A trampoline restores every register from the signal's frame.
+        _ if signal => Rule::plain(Cfa::Full),
+        Found::Eh(section) => Rule::of_row(row, &section, at),
+        Found::Debug(section) => Rule::of_row(row, &section, at),
+    }) {
+        Ok(Some(rule)) => rule,
+        Ok(None) => Rule::plain(Cfa::None),
+        Err(_) => Rule::plain(Cfa::Bad),
+    }
+}
+
+/// Hands the row that covers a file address to `use_row`, with its section and whether it is a signal trampoline.
+/// `None`: no function there.
+pub(crate) fn with_row<T>(
+    info: &UnwindInfo,
+    context: &mut Context,
+    at: u64,
+    use_row: impl FnOnce(&UnwindTableRow<usize>, Found<'_>, bool) -> T,
+) -> Result<Option<T>, gimli::Error> {
+    let Some((found, fde)) = info.find(at)? else { return Ok(None) };
+    let signal = fde.cie().is_signal_trampoline();
+    let row = match &found {
+        Found::Eh(section) => fde.unwind_info_for_address(section, info.bases(), context, at)?,
+        Found::Debug(section) => fde.unwind_info_for_address(section, info.bases(), context, at)?,
+    };
+    Ok(Some(use_row(row, found, signal)))
+}

@@ -1,0 +1,292 @@
+//! The walk from the leaf to the root, frame by frame.
+
+use profile::{
+    address::{FileAddr, RemoteAddr},
+    stack::{FRAMES_MAX, PcKind, RawFrame, RawStack, StackEnd, Truncation},
+};
+
+use crate::{
+    MappedRange, Memory, ModuleMap, Registers,
+    cache::{BITS, RuleCache},
+    full::{self, Failed},
+    info::{Found, UnwindInfo},
+    lookup::{self, Context},
+    read_word,
+    registers::{RA, RBP, RSP},
+    rule::{Cfa, Rbp, Rule},
+};
+
+/// A frame that lies farther up than this is no frame: it is what a register that is no frame pointer points to.
+const FRAME_MAX: u64 = 1 << 20;
+
+/// Walks stacks. Holds the rule cache; one for all targets.
+#[derive(Debug)]
+pub struct Unwinder {
+    cache: RuleCache,
+    context: Box<Context>,
+}
+
+impl Default for Unwinder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Where a walk is: three registers.
+#[derive(Clone, Copy, Debug)]
+struct At {
+    pc: u64,
+    sp: u64,
+    bp: Option<u64>,
+    kind: PcKind,
+}
+
+/// What one step of a walk led to.
+enum Step {
+    Up(At),
+    /// The same, found without unwind information.
+    Guessed(At),
+    End(StackEnd),
+    /// The frame needs every register: walk again from the leaf.
+    Full,
+}
+
+impl Unwinder {
+    /// With the default cache.
+    pub fn new() -> Self {
+        Self::with_cache_bits(BITS)
+    }
+
+    /// With a cache of 2^`bits` rules of 24 bytes.
+    pub fn with_cache_bits(bits: u32) -> Self {
+        Self { cache: RuleCache::new(bits), context: Box::new(Context::new()) }
+    }
+
+    /// Walks from `registers` to the root. Clears and fills `stack`.
+    pub fn unwind(
+        &mut self,
+        registers: &Registers,
+        memory: &mut impl Memory,
+        modules: &ModuleMap,
+        stack: &mut RawStack,
+    ) {
+        if !self.by_rules(registers, memory, modules, stack) {
+            self.by_all_registers(registers, memory, modules, stack);
+        }
+    }
+
+    /// The fast walk. `false`: some frame needs more than three registers.
+    fn by_rules(
+        &mut self,
+        registers: &Registers,
+        memory: &mut impl Memory,
+        modules: &ModuleMap,
+        stack: &mut RawStack,
+    ) -> bool {
+        stack.frames.clear();
+        let mut guessed = false;
+        let mut at = At { pc: registers.pc().0, sp: registers.sp().0, bp: registers.get(RBP), kind: PcKind::Exact };
+        loop {
+            let range = match begin(&at, modules, stack) {
+                Ok(range) => range,
+                Err(end) => {
+                    finish(stack, end, guessed);
+                    return true;
+                }
+            };
+            let step = match &range.info {
+                Some(info) => {
+                    let pc = lookup_address(&at, range);
+                    let context = &mut self.context;
+                    let rule = self.cache.get_or_make(info.id(), pc, || lookup::rule(info, context, pc));
+                    follow(rule, &at, memory, modules, stack.frames.len() == 1)
+                }
+                None if range.module.is_some() => Step::End(StackEnd::Truncated(Truncation::ModuleUnreadable)),
+                None => without_info(&at, memory, modules, stack.frames.len() == 1),
+            };
+            match step {
+                Step::Up(up) => at = up,
+                Step::Guessed(up) => {
+                    guessed = true;
+                    at = up;
+                }
+                Step::End(end) => {
+                    finish(stack, end, guessed);
+                    return true;
+                }
+                Step::Full => return false,
+            }
+        }
+    }
+
+    /// The exact walk.
+    fn by_all_registers(
+        &mut self,
+        leaf: &Registers,
+        memory: &mut impl Memory,
+        modules: &ModuleMap,
+        stack: &mut RawStack,
+    ) {
+        stack.frames.clear();
+        let mut guessed = false;
+        let mut registers = *leaf;
+        let mut kind = PcKind::Exact;
+        loop {
+            let at = At { pc: registers.pc().0, sp: registers.sp().0, bp: registers.get(RBP), kind };
+            let range = match begin(&at, modules, stack) {
+                Ok(range) => range,
+                Err(end) => return finish(stack, end, guessed),
+            };
+            let innermost = stack.frames.len() == 1;
+            let up = match &range.info {
+                Some(info) => self.full_step(info, lookup_address(&at, range), &registers, memory),
+                None if range.module.is_some() => Up::End(StackEnd::Truncated(Truncation::ModuleUnreadable)),
+                None => Up::NoInfo,
+            };
+            match up {
+                Up::End(end) => return finish(stack, end, guessed),
+                Up::Frame(next, signal) => {
+                    if !signal && next.sp().0 <= at.sp {
+                        return finish(stack, StackEnd::Truncated(Truncation::NoProgress), guessed);
+                    }
+                    kind = if signal { PcKind::Exact } else { PcKind::Return };
+                    registers = next;
+                }
+                Up::NoInfo => match without_info(&at, memory, modules, innermost) {
+                    Step::Up(up) | Step::Guessed(up) => {
+                        guessed = true;
+                        kind = up.kind;
+                        registers.set(RA, Some(up.pc));
+                        registers.set(RSP, Some(up.sp));
+                        registers.set(RBP, up.bp);
+                    }
+                    Step::End(end) => return finish(stack, end, guessed),
+                    Step::Full => return finish(stack, StackEnd::Truncated(Truncation::BadUnwindInfo), guessed),
+                },
+            }
+        }
+    }
+
+    fn full_step(&mut self, info: &UnwindInfo, pc: u64, registers: &Registers, memory: &mut impl Memory) -> Up {
+        let stepped = lookup::with_row(info, &mut self.context, pc, |row, found, signal| {
+            let up = match found {
+                Found::Eh(section) => full::step(row, &section, registers, memory),
+                Found::Debug(section) => full::step(row, &section, registers, memory),
+            };
+            up.map(|up| (up, signal))
+        });
+        match stepped {
+            Ok(Some(Ok((Some(up), signal)))) => Up::Frame(up, signal),
+            Ok(Some(Ok((None, _)))) => Up::End(StackEnd::Complete),
+            Ok(Some(Err(Failed::Register))) => Up::End(StackEnd::Truncated(Truncation::RegisterUnknown)),
+            Ok(Some(Err(Failed::Memory))) => Up::End(StackEnd::Truncated(Truncation::BeyondCopy)),
+            Ok(Some(Err(Failed::Bad))) | Err(_) => Up::End(StackEnd::Truncated(Truncation::BadUnwindInfo)),
+            Ok(None) => Up::NoInfo,
+        }
+    }
+}
+
+/// A step of the exact walk.
+enum Up {
+    Frame(Registers, bool),
+    NoInfo,
+    End(StackEnd),
+}
+
+/// Notes the frame and finds its code; or says that the walk is over.
+fn begin<'m>(at: &At, modules: &'m ModuleMap, stack: &mut RawStack) -> Result<&'m MappedRange, StackEnd> {
+    // By convention a return address of 0 ends a stack; a leaf at 0 has jumped through a null pointer.
+    if at.pc == 0 && at.kind == PcKind::Return {
+        return Err(StackEnd::Complete);
+    }
+    let mut frame = RawFrame { pc: RemoteAddr(at.pc), kind: at.kind, module: None };
+    let range = modules.find(frame.lookup());
+    if range.is_none() && at.kind == PcKind::Return {
+        // No code is there: it was no return address.
+        return Err(StackEnd::Truncated(Truncation::NoModule));
+    }
+    if stack.frames.len() >= FRAMES_MAX {
+        return Err(StackEnd::Truncated(Truncation::TooDeep));
+    }
+    frame.module = range.and_then(|range| range.module);
+    stack.frames.push(frame);
+    range.ok_or(StackEnd::Truncated(Truncation::NoModule))
+}
+
+fn finish(stack: &mut RawStack, end: StackEnd, guessed: bool) {
+    stack.end = if end == StackEnd::Complete && guessed { StackEnd::Guessed } else { end };
+}
+
+fn lookup_address(at: &At, range: &MappedRange) -> u64 {
+    let back = u64::from(at.kind == PcKind::Return);
+    let FileAddr(address) = range.bias.to_file(RemoteAddr(at.pc.wrapping_sub(back)));
+    address
+}
+
+/// Applies a rule.
+#[inline]
+fn follow(rule: Rule, at: &At, memory: &mut impl Memory, modules: &ModuleMap, innermost: bool) -> Step {
+    let needs_bp = |bp: Option<u64>| bp.ok_or(Step::End(StackEnd::Truncated(Truncation::RegisterUnknown)));
+    let cfa = match rule.cfa {
+        Cfa::Sp => Ok(at.sp.wrapping_add_signed(rule.a.into())),
+        Cfa::Fp => needs_bp(at.bp).map(|bp| bp.wrapping_add_signed(rule.a.into())),
+        Cfa::DerefFp => needs_bp(at.bp).and_then(|bp| deref(memory, bp, rule)),
+        Cfa::DerefSp => deref(memory, at.sp, rule),
+        Cfa::Root => Err(Step::End(StackEnd::Complete)),
+        Cfa::None => Err(without_info(at, memory, modules, innermost)),
+        Cfa::Bad => Err(Step::End(StackEnd::Truncated(Truncation::BadUnwindInfo))),
+        Cfa::Full => Err(Step::Full),
+    };
+    let cfa = match cfa {
+        Ok(cfa) => cfa,
+        Err(step) => return step,
+    };
+    if cfa <= at.sp {
+        return Step::End(StackEnd::Truncated(Truncation::NoProgress));
+    }
+    let beyond = || Step::End(StackEnd::Truncated(Truncation::BeyondCopy));
+    let Some(pc) = read_word(memory, cfa.wrapping_sub(8)) else { return beyond() };
+    let bp = match rule.rbp {
+        Rbp::Same => at.bp,
+        Rbp::AtCfa => read_word(memory, cfa.wrapping_add_signed(rule.c.into())),
+        Rbp::AtFp => at.bp.and_then(|bp| read_word(memory, bp.wrapping_add_signed(rule.c.into()))),
+        Rbp::Lost => None,
+    };
+    Step::Up(At { pc, sp: cfa, bp, kind: PcKind::Return })
+}
+
+fn deref(memory: &mut impl Memory, base: u64, rule: Rule) -> Result<u64, Step> {
+    let word = read_word(memory, base.wrapping_add_signed(rule.a.into()));
+    let word = word.ok_or(Step::End(StackEnd::Truncated(Truncation::BeyondCopy)))?;
+    Ok(word.wrapping_add_signed(rule.b.into()))
+}
+
+/// Code that nothing describes. The innermost frame may be a stub that has pushed nothing, then `[rsp]` is where it
+/// returns to; else the frame pointer is tried. Either only when what it leads to is plausible: code is there.
+fn without_info(at: &At, memory: &mut impl Memory, modules: &ModuleMap, innermost: bool) -> Step {
+    if innermost
+        && let Some(pc) = read_word(memory, at.sp)
+        && is_code(pc, modules)
+    {
+        return Step::Guessed(At { pc, sp: at.sp.wrapping_add(8), bp: at.bp, kind: PcKind::Return });
+    }
+    let Some(bp) = at.bp else { return Step::End(StackEnd::Truncated(Truncation::RegisterUnknown)) };
+    let no_info = Step::End(StackEnd::Truncated(Truncation::NoUnwindInfo));
+    if bp < at.sp || bp % 8 != 0 || bp.wrapping_sub(at.sp) > FRAME_MAX {
+        return no_info;
+    }
+    let (Some(next), Some(pc)) = (read_word(memory, bp), read_word(memory, bp.wrapping_add(8))) else {
+        return Step::End(StackEnd::Truncated(Truncation::BeyondCopy));
+    };
+    // The first frame of a chain has saved a frame pointer or a return address of 0.
+    let ends = pc == 0 || next == 0 && is_code(pc, modules);
+    if !ends && (!is_code(pc, modules) || next <= bp) {
+        return no_info;
+    }
+    Step::Guessed(At { pc, sp: bp.wrapping_add(16), bp: Some(next), kind: PcKind::Return })
+}
+
+/// Whether a return address may be one: the byte before it is code.
+fn is_code(pc: u64, modules: &ModuleMap) -> bool {
+    modules.find(RemoteAddr(pc.wrapping_sub(1))).is_some()
+}
