@@ -1,1 +1,28 @@
-//! sampler
+//! Discovers, ticks and reads: which threads of a target ran, their registers and a copy of their stacks, and the stacks
+//! that follow. Never speaks HTTP, never runs async code, never names a frame.
+//!
+//! The way of a sample through this crate:
+//! [`target`] proves who the process is, [`threads`] keeps its threads, [`clock`] says when, [`reader`] reads those that
+//! ran (without stopping one that sleeps), [`unwinding`] turns the copies into stacks of [`profile::feed::Event`]s.
+//! [`sampler`] is the thread that ties them.
+
+pub mod clock;
+pub mod lock;
+pub mod maps;
+pub mod memory;
+pub mod modules;
+pub mod procfs;
+pub mod reader;
+pub mod sampler;
+pub mod sys;
+pub mod target;
+pub mod taskstats;
+pub mod threads;
+pub mod unwinding;
+pub mod watchdog;
+
+pub use crate::{
+    modules::ModuleFile,
+    sampler::{Output, Sampler, SamplerError, Settings, Sink, TargetId},
+    target::{Refused, Target},
+};

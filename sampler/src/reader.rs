@@ -1,0 +1,81 @@
+//! The seam between what was sampled and how: for a target and a tick, which threads ran, and for each of them its
+//! state, registers, a copy of its stack and of the ranges asked for beforehand.
+//!
+//! [`ptrace`] is the reader that works everywhere. Another one (BPF task iterators and perf events) would implement
+//! [`Reader`] and change nothing above it.
+
+pub mod eintr;
+pub mod ptrace;
+pub mod window;
+
+use std::sync::Arc;
+
+use profile::{counters::Counters, id::Tid, thread::ThreadState};
+use unwinder::{ModuleMap, Registers};
+
+use crate::{target::Target, threads::Threads};
+
+/// A thread as it was at a tick: enough to unwind it without the target.
+#[derive(Debug)]
+pub struct Capture {
+    /// All of them, or stack pointer and program counter of a sleeper.
+    pub registers: Registers,
+    /// What it was doing.
+    pub state: ThreadState,
+    /// Stack bytes from the stack pointer on.
+    pub stack: Box<[u8]>,
+    /// Further pages, by address.
+    pub pages: Vec<(u64, Box<[u8]>)>,
+}
+
+/// What became of a thread at a tick.
+#[derive(Debug)]
+pub enum Read {
+    /// It was read.
+    Captured(Box<Capture>),
+    /// It ran, and sleeps again with the very stack it had.
+    Same(ThreadState),
+    /// It could not be read; the counters say why.
+    Unread,
+    /// It has ended.
+    Ended,
+}
+
+/// One tick of one target.
+#[derive(Debug, Default)]
+pub struct Tick {
+    /// When it began, `CLOCK_MONOTONIC`.
+    pub at_ns: u64,
+    /// Threads that did not simply stay as they were.
+    pub reads: Vec<(Tid, Read)>,
+    /// New threads and names.
+    pub named: Vec<(Tid, String)>,
+    /// How many threads stand or were read.
+    pub samples: u64,
+}
+
+/// What sampling a target cost and what went wrong, since it was last taken.
+#[derive(Debug, Default)]
+pub struct Account {
+    /// Late, skipped, lost.
+    pub counters: Counters,
+    /// Time that its threads were held stopped.
+    pub stopped_ns: u64,
+    /// The longest of these.
+    pub stop_max_ns: u64,
+    /// How many stops.
+    pub stops: u64,
+}
+
+/// Gives what ran.
+pub trait Reader {
+    /// Reads the threads of a target that ran since the last tick. `modules` serves walks of deep stacks.
+    fn read(&mut self, target: &Target, threads: &mut Threads, modules: &Arc<ModuleMap>, account: &mut Account)
+    -> Tick;
+
+    /// Waits until `deadline` (`CLOCK_MONOTONIC`, ns), answering what must be answered meanwhile.
+    fn idle(&mut self, deadline: u64);
+
+    /// Lets everything go: after this, nobody is stopped by us or will be. `false`: something still may be.
+    fn drain(&mut self) -> bool;
+}

@@ -1,0 +1,577 @@
+//! The reader on ptrace and procfs. A sleeping thread is never stopped; a running one is seized, interrupted, read and
+//! let go within one window. All calls come from one OS thread: ptrace belongs to a thread.
+
+use std::{os::fd::AsFd, sync::Arc, time::Duration};
+
+use nix::libc::user_regs_struct;
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, ppoll},
+    sys::{
+        ptrace,
+        signal::{SigSet, SigmaskHow, Signal, pthread_sigmask},
+        signalfd::{SfdFlags, SignalFd},
+        time::TimeSpec,
+    },
+    unistd::Pid as NixPid,
+};
+use profile::{
+    counters::Counters,
+    id::{Pid, Tid},
+    thread::ThreadState,
+};
+use unwinder::{ModuleMap, Registers};
+
+use super::{
+    Account, Capture, Read, Reader, Tick, eintr,
+    window::{IN_FLIGHT_MAX, Slots, copied, dwarf_registers},
+};
+use crate::{
+    memory, procfs,
+    procfs::Syscall,
+    sys::{self, Wait, monotonic_ns},
+    target::Target,
+    taskstats::{Runs, TaskStats},
+    threads::{COPY_FIRST, COPY_MAX, SNAPSHOT_MAX, Thread, Threads},
+    watchdog::Heartbeat,
+};
+
+/// A stop that does not come by then is late: its thread waits for a CPU, or for something that cannot be interrupted.
+pub const LATE_AFTER: Duration = Duration::from_millis(5);
+/// Spin this long for a stop before sleeping: the usual stop comes within 25 us, and being woken costs 12 us more.
+const SPIN_NS: u64 = 50_000;
+/// How often a late stop is looked for when no signal tells of it, and life is shown to the watchdog.
+const LATE_LOOK_NS: u64 = 50_000_000;
+
+/// An interrupt that was sent.
+#[derive(Clone, Copy, Debug)]
+struct Flight {
+    tid: Tid,
+    sent: u64,
+    run_count: Option<u64>,
+    slot: usize,
+}
+
+/// The reader. Lives and dies on one thread.
+#[derive(Debug)]
+pub struct PtraceReader {
+    task_stats: Option<TaskStats>,
+    /// Per process: what taskstats said at the last tick, and whether somebody was running.
+    last: std::collections::HashMap<Pid, (Option<Runs>, bool)>,
+    slots: Slots,
+    children: SignalFd,
+    late: Vec<Tid>,
+    heartbeat: Arc<Heartbeat>,
+    gate_works: bool,
+    scratch: Box<[u8]>,
+    /// A setting, off by default: stop a sleeper whose stack needs rbp where its call restarts unseen.
+    stop_for_rbp: bool,
+}
+
+impl PtraceReader {
+    /// To be called on the thread that will read. SIGCHLD must be blocked in every thread.
+    pub fn new(heartbeat: Arc<Heartbeat>, stop_for_rbp: bool) -> Result<Self, Errno> {
+        let mut mask = SigSet::empty();
+        mask.add(Signal::SIGCHLD);
+        pthread_sigmask(SigmaskHow::SIG_BLOCK, Some(&mask), None)?;
+        Ok(Self {
+            task_stats: TaskStats::open(),
+            last: std::collections::HashMap::new(),
+            slots: Slots::new(),
+            children: SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?,
+            late: Vec::with_capacity(1024),
+            heartbeat,
+            gate_works: run_count_moves(),
+            scratch: vec![0; SNAPSHOT_MAX].into_boxed_slice(),
+            stop_for_rbp,
+        })
+    }
+
+    /// Whether a whole process can be asked at once (CAP_NET_ADMIN).
+    pub fn has_task_stats(&self) -> bool {
+        self.task_stats.is_some()
+    }
+
+    /// Whether the kernel counts runs by thread, so that sleepers need not be read at every tick.
+    pub fn has_run_counts(&self) -> bool {
+        self.gate_works
+    }
+
+    /// Nobody of the process has run since the last tick: one question proves it.
+    fn nobody_ran(&mut self, pid: Pid, threads: &mut Threads) -> bool {
+        let now = self.task_stats.as_mut().and_then(|stats| stats.runs(pid));
+        let (before, running) = self.last.get(&pid).copied().unwrap_or((None, true));
+        self.last.insert(pid, (now, running));
+        let settled = !std::mem::take(&mut threads.unsettled);
+        now.is_some() && now == before && !running && settled
+    }
+
+    /// Looks at one thread without disturbing it. `None`: it must be stopped to be read.
+    fn look(&mut self, target: &Target, thread: &mut Thread, account: &mut Account, now: u64) -> Look {
+        let mut text = [0; 256];
+        let run_count = match thread.schedstat.read(&mut text) {
+            Ok(text) => procfs::parse_schedstat(text).filter(|_| self.gate_works),
+            Err(Errno::ESRCH | Errno::ENOENT) => return Look::Ended,
+            Err(_) => None,
+        };
+        let stood = run_count.is_some()
+            && run_count == thread.run_count
+            && thread.state.is_some_and(ThreadState::is_blocked)
+            && !thread.again;
+        if stood {
+            return Look::Stands;
+        }
+        thread.run_count = run_count;
+        if thread.late {
+            return Look::Unread;
+        }
+        let Ok(text) = thread.syscall.read(&mut text) else {
+            return if is_alive(&thread.schedstat) { skip(account, "not_permitted") } else { Look::Ended };
+        };
+        match procfs::parse_syscall(text) {
+            None => skip(account, "syscall_unreadable"),
+            Some(Syscall::Running) if now < thread.retry_at => skip(account, "traced_by_other"),
+            Some(Syscall::Running) => Look::Stop,
+            Some(Syscall::In { number, sp, pc }) => {
+                let state = ThreadState::Sleeping(number);
+                if self.stop_for_rbp && thread.wants_rbp && !eintr::is_shown(number) && !self.is_same(thread, sp, pc) {
+                    return Look::Stop;
+                }
+                self.snapshot(thread, state, sp, pc, account)
+            }
+            Some(Syscall::Outside { sp, pc }) => {
+                let state = match procfs::thread_stat(target.pid, thread.tid).map(|stat| stat.state) {
+                    Ok(b'T') => ThreadState::Stopped,
+                    Ok(b't') => ThreadState::Traced,
+                    Ok(b'Z' | b'X') | Err(_) => return Look::Ended,
+                    Ok(_) => ThreadState::Blocked,
+                };
+                if state == ThreadState::Stopped && !(thread.state == Some(state) && self.is_same(thread, sp, pc)) {
+                    // Group-stopped: a ptrace stop disturbs nothing, and shows every register.
+                    return if now < thread.retry_at { skip(account, "traced_by_other") } else { Look::Stop };
+                }
+                self.snapshot(thread, state, sp, pc, account)
+            }
+        }
+    }
+
+    /// Copies the stack of a sleeper, and proves by its run count that it slept all the while.
+    fn snapshot(&mut self, thread: &mut Thread, state: ThreadState, sp: u64, pc: u64, account: &mut Account) -> Look {
+        let Some(buffer) = self.scratch.get_mut(..thread.copy_len) else { return Look::Unread };
+        let got = memory::read(thread.tid, profile::address::RemoteAddr(sp), buffer).unwrap_or(0);
+        let mut text = [0; 256];
+        let after = match thread.schedstat.read(&mut text) {
+            Ok(text) => procfs::parse_schedstat(text),
+            Err(_) => return Look::Ended,
+        };
+        if self.gate_works && after != thread.run_count {
+            thread.run_count = None;
+            Counters::count(&mut account.counters.lost, "woke_while_read");
+            return Look::Unread;
+        }
+        if !self.gate_works && !still_at(thread, sp, pc) {
+            Counters::count(&mut account.counters.lost, "woke_while_read");
+            return Look::Unread;
+        }
+        let stack = self.scratch.get(..got).unwrap_or_default();
+        thread.state = Some(state);
+        if !thread.again && matches(&thread.fingerprint, sp, pc, stack) {
+            return Look::Read(Read::Same(state));
+        }
+        thread.again = false;
+        thread.fingerprint.words.clear();
+        Look::Read(Read::Captured(Box::new(Capture {
+            registers: Registers::blocked(sp, pc),
+            state,
+            stack: stack.into(),
+            pages: Vec::new(),
+        })))
+    }
+
+    /// Whether the thread's stack is the one it had: every word that its last unwind read is as it was.
+    fn is_same(&mut self, thread: &Thread, sp: u64, pc: u64) -> bool {
+        let Some(buffer) = self.scratch.get_mut(..thread.copy_len) else { return false };
+        let got = memory::read(thread.tid, profile::address::RemoteAddr(sp), buffer).unwrap_or(0);
+        matches(&thread.fingerprint, sp, pc, self.scratch.get(..got).unwrap_or_default())
+    }
+
+    /// Stops and reads the listed threads, at most [`IN_FLIGHT_MAX`] at a time.
+    fn stop_all(
+        &mut self,
+        list: &[Tid],
+        threads: &mut Threads,
+        modules: &ModuleMap,
+        account: &mut Account,
+        reads: &mut Vec<(Tid, Read)>,
+    ) {
+        let mut waiting = list.iter();
+        let mut flights: Vec<Flight> = Vec::with_capacity(IN_FLIGHT_MAX);
+        let mut free: Vec<usize> = (0..IN_FLIGHT_MAX).rev().collect();
+        self.heartbeat.open();
+        loop {
+            while let Some(slot) = free.pop() {
+                let Some(tid) = waiting.next() else {
+                    free.push(slot);
+                    break;
+                };
+                match send(*tid, threads, account, slot) {
+                    Ok(flight) => flights.push(flight),
+                    Err(read) => {
+                        free.push(slot);
+                        reads.push((*tid, read));
+                    }
+                }
+            }
+            if flights.is_empty() {
+                break;
+            }
+            let deadline =
+                flights.iter().map(|flight| flight.sent).min().unwrap_or(0).saturating_add(sys::ns(LATE_AFTER));
+            match self.wait(deadline) {
+                Some(Wait::Stopped { tid, signal, event }) => {
+                    let Some(place) = flights.iter().position(|flight| flight.tid == tid) else {
+                        self.let_go(tid, signal, event);
+                        continue;
+                    };
+                    let flight = flights.swap_remove(place);
+                    let read = self.handle(flight, signal, event, threads, modules, account);
+                    free.push(flight.slot);
+                    reads.push((tid, read));
+                }
+                Some(Wait::Ended { tid, .. }) => {
+                    if let Some(place) = flights.iter().position(|flight| flight.tid == tid) {
+                        free.push(flights.swap_remove(place).slot);
+                        Counters::count(&mut account.counters.lost, "ended_while_read");
+                        reads.push((tid, Read::Ended));
+                    }
+                    self.late.retain(|late| *late != tid);
+                }
+                None => {
+                    let now = monotonic_ns();
+                    let late = |flight: &Flight| now.saturating_sub(flight.sent) >= sys::ns(LATE_AFTER);
+                    for flight in flights.extract_if(.., |flight| late(flight)) {
+                        free.push(flight.slot);
+                        self.late.push(flight.tid);
+                        account.counters.late = account.counters.late.saturating_add(1);
+                        if let Some(thread) = threads.all.get_mut(&flight.tid) {
+                            thread.late = true;
+                        }
+                        reads.push((flight.tid, Read::Unread));
+                    }
+                }
+            }
+        }
+        self.beat();
+    }
+
+    /// The stop window: from here to the detach, no allocation, log, lock or channel.
+    fn handle(
+        &mut self,
+        flight: Flight,
+        signal: i32,
+        event: i32,
+        threads: &mut Threads,
+        modules: &ModuleMap,
+        account: &mut Account,
+    ) -> Read {
+        let tid = flight.tid;
+        let deliver = if event == 0 { signal } else { 0 };
+        let stopped_at = monotonic_ns();
+        let Some(thread) = threads.all.get_mut(&tid) else {
+            self.let_go(tid, signal, event);
+            return Read::Unread;
+        };
+        let registers = ptrace::getregs(NixPid::from_raw(tid.0));
+        let mut text = [0; 128];
+        let run_count = thread.schedstat.read(&mut text).ok().and_then(procfs::parse_schedstat);
+        if let (Ok(registers), Some(slot)) = (&registers, self.slots.get_mut(flight.slot)) {
+            slot.copy(tid, registers.rsp, thread.copy_len.clamp(COPY_FIRST, COPY_MAX), &thread.pages);
+            if thread.deep {
+                self.slots.walk(flight.slot, tid, &dwarf_registers(registers), modules);
+            }
+            if event != 0 && eintr::was_aborted(registers) {
+                wind_back(tid, registers);
+            }
+        }
+        let gone = sys::detach(tid, deliver);
+        let done = monotonic_ns();
+        // The window is over.
+        let on_cpu = run_count.is_some() && run_count == flight.run_count;
+        let held = done.saturating_sub(if on_cpu { flight.sent } else { stopped_at });
+        account.stopped_ns = account.stopped_ns.saturating_add(held);
+        account.stop_max_ns = account.stop_max_ns.max(held);
+        account.stops = account.stops.saturating_add(1);
+        thread.retries = 0;
+        let (Ok(registers), Ok(())) = (registers, gone) else {
+            Counters::count(&mut account.counters.lost, "gone_while_stopped");
+            return Read::Unread;
+        };
+        let stopped = event != 0 && signal != libc::SIGTRAP;
+        thread.state = Some(state_at_stop(thread.state, stopped, on_cpu));
+        thread.run_count = None;
+        self.captured(flight.slot, thread, &registers)
+    }
+
+    fn captured(&mut self, slot: usize, thread: &mut Thread, registers: &user_regs_struct) -> Read {
+        let Some(slot) = self.slots.get_mut(slot) else { return Read::Unread };
+        let pages: Vec<(u64, Box<[u8]>)> = slot.pages().map(|(at, bytes)| (at, bytes.into())).collect();
+        if thread.deep {
+            thread.pages.clear();
+            thread.pages.extend(pages.iter().map(|(at, _)| *at));
+        }
+        thread.fingerprint.words.clear();
+        Read::Captured(Box::new(Capture {
+            registers: dwarf_registers(registers),
+            state: thread.state.unwrap_or(ThreadState::OnCpu),
+            stack: slot.stack().into(),
+            pages,
+        }))
+    }
+
+    /// The next report, or `None` at the deadline. Spins a little, then sleeps.
+    fn wait(&mut self, deadline: u64) -> Option<Wait> {
+        let began = monotonic_ns();
+        loop {
+            if let Ok(Some(wait)) = sys::wait_any() {
+                return Some(wait);
+            }
+            let now = monotonic_ns();
+            if now >= deadline {
+                return None;
+            }
+            if now.saturating_sub(began) > SPIN_NS {
+                self.sleep(deadline.saturating_sub(now));
+            } else {
+                std::hint::spin_loop();
+            }
+        }
+    }
+
+    /// Sleeps until a child's signal or for so long.
+    fn sleep(&mut self, ns: u64) {
+        let mut polled = [PollFd::new(self.children.as_fd(), PollFlags::POLLIN)];
+        let timeout = TimeSpec::from_duration(Duration::from_nanos(ns));
+        let _ = ppoll(&mut polled, Some(timeout), None);
+        while let Ok(Some(_)) = self.children.read_signal() {}
+    }
+
+    /// A stop that nobody waits for any more: let it go at once, with its signal.
+    fn let_go(&mut self, tid: Tid, signal: i32, event: i32) {
+        if event != 0
+            && let Ok(registers) = ptrace::getregs(NixPid::from_raw(tid.0))
+            && eintr::was_aborted(&registers)
+        {
+            wind_back(tid, &registers);
+        }
+        let _ = sys::detach(tid, if event == 0 { signal } else { 0 });
+        self.late.retain(|late| *late != tid);
+    }
+
+    /// Answers whatever came by now.
+    fn answer(&mut self) {
+        while let Ok(Some(wait)) = sys::wait_any() {
+            match wait {
+                Wait::Stopped { tid, signal, event } => self.let_go(tid, signal, event),
+                Wait::Ended { tid, .. } => self.late.retain(|late| *late != tid),
+            }
+        }
+    }
+
+    fn beat(&self) {
+        if self.late.is_empty() {
+            self.heartbeat.close();
+        } else {
+            self.heartbeat.open();
+        }
+    }
+}
+
+impl Reader for PtraceReader {
+    fn read(
+        &mut self,
+        target: &Target,
+        threads: &mut Threads,
+        modules: &Arc<ModuleMap>,
+        account: &mut Account,
+    ) -> Tick {
+        let now = monotonic_ns();
+        let mut tick = Tick { at_ns: now, ..Tick::default() };
+        if self.nobody_ran(target.pid, threads) {
+            tick.samples = threads.all.len() as u64;
+            return tick;
+        }
+        let found = threads.discover(now);
+        tick.named = found.named;
+        for (why, many) in found.left_out {
+            Counters::count_many(&mut account.counters.skipped, why, many);
+        }
+        let mut to_stop = Vec::new();
+        let mut ended = Vec::new();
+        let mut unsettled = false;
+        let mut table = std::mem::take(&mut threads.all);
+        for thread in table.values_mut() {
+            thread.late = thread.late && self.late.contains(&thread.tid);
+            match self.look(target, thread, account, now) {
+                Look::Stands => {}
+                Look::Stop => to_stop.push(thread.tid),
+                Look::Read(read) => tick.reads.push((thread.tid, read)),
+                Look::Unread => {
+                    unsettled = true;
+                    tick.reads.push((thread.tid, Read::Unread));
+                }
+                Look::Ended => ended.push(thread.tid),
+            }
+            unsettled |= thread.again;
+        }
+        threads.all = table;
+        let running = !to_stop.is_empty();
+        if running {
+            self.stop_all(&to_stop, threads, modules, account, &mut tick.reads);
+        }
+        ended.extend(tick.reads.iter().filter(|(_, read)| matches!(read, Read::Ended)).map(|(tid, _)| *tid));
+        tick.reads.retain(|(_, read)| !matches!(read, Read::Ended));
+        for tid in ended {
+            threads.remove(tid);
+            tick.reads.push((tid, Read::Ended));
+        }
+        let unread = tick.reads.iter().filter(|(_, read)| matches!(read, Read::Unread)).count();
+        tick.samples = threads.all.len().saturating_sub(unread) as u64;
+        if let Some((_, was_running)) = self.last.get_mut(&target.pid) {
+            *was_running = running || unsettled || threads.stale;
+        }
+        tick
+    }
+
+    fn idle(&mut self, deadline: u64) {
+        loop {
+            self.answer();
+            self.beat();
+            let now = monotonic_ns();
+            if now >= deadline {
+                return;
+            }
+            let left = deadline.saturating_sub(now);
+            self.sleep(if self.late.is_empty() { left } else { left.min(LATE_LOOK_NS) });
+            // A late thread that has ended, or whose id went with an exec, will never report.
+            self.late.retain(|tid| std::path::Path::new(&format!("/proc/{tid}")).exists());
+        }
+    }
+
+    fn drain(&mut self) -> bool {
+        let deadline = monotonic_ns().saturating_add(1_000_000_000);
+        while !self.late.is_empty() && monotonic_ns() < deadline {
+            self.idle(monotonic_ns().saturating_add(5_000_000));
+        }
+        self.beat();
+        self.late.is_empty()
+    }
+}
+
+/// What looking at a thread led to.
+#[derive(Debug)]
+enum Look {
+    Stands,
+    Stop,
+    Read(Read),
+    Unread,
+    Ended,
+}
+
+fn skip(account: &mut Account, why: &str) -> Look {
+    Counters::count(&mut account.counters.skipped, why);
+    Look::Unread
+}
+
+/// Seizes and interrupts; what became of it when that failed.
+fn send(tid: Tid, threads: &mut Threads, account: &mut Account, slot: usize) -> Result<Flight, Read> {
+    let Some(thread) = threads.all.get_mut(&tid) else { return Err(Read::Unread) };
+    let pid = NixPid::from_raw(tid.0);
+    let mut text = [0; 128];
+    let run_count = thread.schedstat.read(&mut text).ok().and_then(procfs::parse_schedstat);
+    match ptrace::seize(pid, ptrace::Options::empty()) {
+        Ok(()) => {}
+        Err(Errno::ESRCH) => return Err(Read::Ended),
+        Err(_) if !is_alive(&thread.schedstat) => return Err(Read::Ended),
+        Err(_) => {
+            thread.back_off(monotonic_ns());
+            Counters::count(&mut account.counters.skipped, "traced_by_other");
+            return Err(Read::Unread);
+        }
+    }
+    let sent = monotonic_ns();
+    // It cannot fail but by the thread's end; then wait() reports that end, or the flight grows late and is dropped.
+    let _ = ptrace::interrupt(pid);
+    Ok(Flight { tid, sent, run_count, slot })
+}
+
+/// Makes an aborted call start again, if it is really ours to do: no signal waits, and the instruction is `syscall`.
+fn wind_back(tid: Tid, registers: &user_regs_struct) {
+    let back = eintr::wound_back(registers);
+    let mut code = [0; 2];
+    let mut status = [0; 4096];
+    let is_syscall =
+        memory::read(tid, profile::address::RemoteAddr(back.rip), &mut code) == Ok(2) && code == [0x0f, 0x05];
+    if !is_syscall || procfs::has_pending_signal(read_status(tid, &mut status)) {
+        return;
+    }
+    let _ = ptrace::setregs(NixPid::from_raw(tid.0), back);
+}
+
+/// `/proc/TID/status` without an allocation.
+fn read_status(tid: Tid, buffer: &mut [u8]) -> &[u8] {
+    use std::io::{Read as _, Write as _};
+    let mut path = [0_u8; 32];
+    let mut rest = path.as_mut_slice();
+    if write!(rest, "/proc/{tid}/status").is_err() {
+        return &[];
+    }
+    let unused = rest.len();
+    let Some(name) = path.get(..path.len().saturating_sub(unused)) else { return &[] };
+    let Ok(name) = std::str::from_utf8(name) else { return &[] };
+    let len = std::fs::File::open(name).and_then(|mut file| file.read(buffer)).unwrap_or(0);
+    buffer.get(..len).unwrap_or_default()
+}
+
+fn state_at_stop(before: Option<ThreadState>, group_stopped: bool, on_cpu: bool) -> ThreadState {
+    match (group_stopped, on_cpu, before) {
+        (true, _, _) => ThreadState::Stopped,
+        (_, true, _) => ThreadState::OnCpu,
+        _ => ThreadState::Runnable,
+    }
+}
+
+fn is_alive(schedstat: &procfs::Kept) -> bool {
+    !matches!(schedstat.read(&mut [0; 128]), Err(Errno::ESRCH | Errno::ENOENT))
+}
+
+/// Where the kernel counts no runs: the weaker proof, that it is in the same place still.
+fn still_at(thread: &Thread, sp: u64, pc: u64) -> bool {
+    let mut text = [0; 256];
+    match thread.syscall.read(&mut text).ok().and_then(procfs::parse_syscall) {
+        Some(Syscall::In { sp: now_sp, pc: now_pc, .. } | Syscall::Outside { sp: now_sp, pc: now_pc }) => {
+            (now_sp, now_pc) == (sp, pc)
+        }
+        _ => false,
+    }
+}
+
+fn matches(known: &crate::threads::Fingerprint, sp: u64, pc: u64, stack: &[u8]) -> bool {
+    !known.words.is_empty()
+        && (known.sp, known.pc) == (sp, pc)
+        && known.words.iter().all(|(at, value)| {
+            let mut word = [0; 8];
+            copied(sp, stack, *at, &mut word) && u64::from_le_bytes(word) == *value
+        })
+}
+
+/// Whether our own run count moves when we sleep: on a kernel without CONFIG_SCHED_INFO it does not.
+fn run_count_moves() -> bool {
+    let Ok(own) = i32::try_from(std::process::id()) else { return false };
+    let tid = Tid(nix::unistd::gettid().as_raw());
+    let Ok(file) = procfs::Kept::open(Pid(own), tid, "schedstat") else { return false };
+    let count = |file: &procfs::Kept| file.read(&mut [0; 128]).ok().and_then(procfs::parse_schedstat);
+    let before = count(&file);
+    std::thread::sleep(Duration::from_millis(1));
+    let after = count(&file);
+    before.is_some() && after > before
+}

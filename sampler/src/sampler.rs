@@ -1,0 +1,414 @@
+//! The thread that ticks: takes targets in, reads them at each tick, hands the copies to the unwinding thread, and lets
+//! everything go when told to stop.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_channel},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use profile::{counters::Counters, feed::Event, id::Pid, module::ModuleIndex};
+use thiserror::Error;
+use tracing::warn;
+
+use crate::{
+    clock::Clock,
+    modules::ModuleFile,
+    procfs,
+    reader::{Account, Read, Reader, Tick, ptrace::PtraceReader},
+    sys::{monotonic_ns, process_cpu_ns},
+    target::Target,
+    threads::Threads,
+    unwinding::{self, Learned, SharedModules, Work},
+    watchdog::Heartbeat,
+};
+
+/// Ticks in flight between the two threads; beyond that the newest is dropped, and counted.
+const QUEUE_MAX: usize = 256;
+/// Quiet ticks are handed over together, at least this often.
+const QUIET_MAX: usize = 25;
+/// The first tick waits this long for the modules, so that deep stacks can be walked from the start.
+const FIRST_WAIT_NS: u64 = 60_000_000;
+const SECOND_NS: u64 = 1_000_000_000;
+
+/// A target of this sampler: a number that is never used again.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct TargetId(pub u32);
+
+/// What the sampler gives.
+#[derive(Debug)]
+pub enum Output {
+    /// Something happened.
+    Event(Event),
+    /// The file of a module that was announced by [`Event::Module`] just before.
+    ModuleFile(ModuleIndex, ModuleFile),
+    /// The target has ended, or was let go on request; nothing follows.
+    Gone {
+        /// When, `CLOCK_MONOTONIC`.
+        at_ns: u64,
+    },
+}
+
+/// Who takes it. Called on the unwinding thread: what takes long belongs elsewhere.
+pub trait Sink: Send {
+    /// One output of one target, in order.
+    fn output(&mut self, target: TargetId, output: Output);
+
+    /// Asked before each tick: `true` if stacks defined so far are forgotten, so that new samples must define theirs
+    /// again. Keeps long sessions from growing.
+    fn forgets_stacks(&mut self, target: TargetId) -> bool {
+        let _ = target;
+        false
+    }
+}
+
+/// How to sample.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Settings {
+    /// Ticks a second, 1 to 1,000. 101 by default: prime, so that a target that works in periods of 10 ms is not always
+    /// caught at the same spot.
+    pub rate_hz: f64,
+    /// Stop a sleeping thread whose stack cannot be followed without rbp, once a sleep, where its call restarts unseen.
+    pub stop_for_rbp: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { rate_hz: 101.0, stop_for_rbp: false }
+    }
+}
+
+/// The sampler could not start.
+#[derive(Debug, Error)]
+pub enum SamplerError {
+    /// A thread or a descriptor could not be had.
+    #[error("cannot start the sampler")]
+    Start(#[source] std::io::Error),
+    /// The sampling thread has ended.
+    #[error("the sampler has ended")]
+    Ended,
+}
+
+/// A running sampler. Dropping it lets everything go.
+#[derive(Debug)]
+pub struct Sampler {
+    commands: Sender<Command>,
+    threads: Vec<JoinHandle<()>>,
+    next: u32,
+}
+
+#[derive(Debug)]
+enum Command {
+    Add(TargetId, Box<Target>),
+    Remove(TargetId),
+    Pause(TargetId, bool),
+    Drain(Sender<bool>),
+    Stop,
+}
+
+impl Sampler {
+    /// Starts both threads. SIGCHLD must be blocked in the calling thread, so that it is in every other.
+    pub fn start(settings: Settings, heartbeat: Arc<Heartbeat>, mut sink: Box<dyn Sink>) -> Result<Self, SamplerError> {
+        let (commands, received) = channel();
+        let (work, works) = sync_channel(QUEUE_MAX);
+        let (learned, learning) = channel();
+        let unwind = std::thread::Builder::new().name("sp-unwind".to_owned());
+        let unwind = unwind.spawn(move || unwinding::run(&works, &learned, &mut *sink)).map_err(SamplerError::Start)?;
+        let (ready, started) = channel();
+        let sample = std::thread::Builder::new().name("sp-sample".to_owned());
+        let sample = sample
+            .spawn(move || match PtraceReader::new(heartbeat, settings.stop_for_rbp) {
+                Ok(reader) => {
+                    let _ = ready.send(Ok(()));
+                    Loop::new(reader, settings, work, learning).run(&received);
+                }
+                Err(errno) => drop(ready.send(Err(errno))),
+            })
+            .map_err(SamplerError::Start)?;
+        match started.recv() {
+            Ok(Ok(())) => Ok(Self { commands, threads: vec![sample, unwind], next: 0 }),
+            Ok(Err(errno)) => Err(SamplerError::Start(errno.into())),
+            Err(_) => Err(SamplerError::Ended),
+        }
+    }
+
+    /// Samples a target from the next tick on.
+    pub fn add(&mut self, target: Target) -> Result<TargetId, SamplerError> {
+        let id = TargetId(self.next);
+        self.next = self.next.wrapping_add(1);
+        self.commands.send(Command::Add(id, Box::new(target))).map_err(|_| SamplerError::Ended)?;
+        Ok(id)
+    }
+
+    /// Lets a target go; its [`Output::Gone`] follows.
+    pub fn remove(&self, id: TargetId) {
+        drop(self.commands.send(Command::Remove(id)));
+    }
+
+    /// Stops or resumes reading a target without letting it go.
+    pub fn pause(&self, id: TargetId, paused: bool) {
+        drop(self.commands.send(Command::Pause(id, paused)));
+    }
+
+    /// Waits until no stop of ours is open. `false`: one may still come.
+    pub fn drain(&self) -> bool {
+        let (reply, answer) = channel();
+        self.commands.send(Command::Drain(reply)).is_ok()
+            && answer.recv_timeout(Duration::from_secs(3)).unwrap_or(false)
+    }
+}
+
+impl Drop for Sampler {
+    fn drop(&mut self) {
+        drop(self.commands.send(Command::Stop));
+        for thread in self.threads.drain(..) {
+            drop(thread.join());
+        }
+    }
+}
+
+/// A target at work.
+struct Job {
+    target: Target,
+    threads: Threads,
+    account: Account,
+    shared: Arc<SharedModules>,
+    quiet: Vec<u64>,
+    added: u64,
+    paused: bool,
+    /// What of ticks that did not fit into the queue must still be said.
+    carried: Tick,
+    /// Thread-samples that did not fit.
+    dropped: u64,
+    usage: Usage,
+}
+
+/// CPU and memory of a target, asked once a second.
+struct Usage {
+    at: u64,
+    cpu_ticks: Option<u64>,
+}
+
+struct Loop {
+    reader: PtraceReader,
+    period: u64,
+    work: SyncSender<Work>,
+    learned: Receiver<Learned>,
+    jobs: BTreeMap<TargetId, Job>,
+    agent_cpu: u64,
+    next_account: u64,
+}
+
+impl Loop {
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate of 1 to 1,000 gives 1e6 to 1e9")]
+    fn new(reader: PtraceReader, settings: Settings, work: SyncSender<Work>, learned: Receiver<Learned>) -> Self {
+        let period = (1e9 / settings.rate_hz.clamp(1.0, 1000.0)) as u64;
+        Self { reader, period, work, learned, jobs: BTreeMap::new(), agent_cpu: process_cpu_ns(), next_account: 0 }
+    }
+
+    fn run(mut self, commands: &Receiver<Command>) {
+        // A late wake-up is a late tick: the default slack of 50 us is a fifth of a short stop.
+        let _ = nix::sys::prctl::set_timerslack(1);
+        // Who holds a thread stopped should not wait for a CPU itself. Not permitted: so be it.
+        let _ = rustix::process::setpriority_process(None, -10);
+        let mut clock = Clock::new(monotonic_ns(), self.period, monotonic_ns());
+        loop {
+            while let Ok(command) = commands.try_recv() {
+                if !self.obey(command) {
+                    return self.end();
+                }
+            }
+            let (at, missed) = clock.next(monotonic_ns());
+            self.overrun(missed);
+            self.reader.idle(at);
+            self.learn();
+            let now = monotonic_ns();
+            let ids: Vec<TargetId> = self.jobs.keys().copied().collect();
+            for id in ids {
+                self.tick(id, now);
+            }
+            if now >= self.next_account {
+                self.next_account = now.saturating_add(SECOND_NS);
+                self.accounts(now);
+            }
+        }
+    }
+
+    fn obey(&mut self, command: Command) -> bool {
+        match command {
+            Command::Add(id, target) => self.add(id, *target),
+            Command::Remove(id) => self.remove(id),
+            Command::Pause(id, paused) => {
+                if let Some(job) = self.jobs.get_mut(&id) {
+                    job.paused = paused;
+                }
+            }
+            Command::Drain(reply) => drop(reply.send(self.reader.drain())),
+            Command::Stop => return false,
+        }
+        true
+    }
+
+    fn add(&mut self, id: TargetId, target: Target) {
+        let shared = SharedModules::new();
+        let pid = target.pid;
+        drop(self.work.send(Work::Attach { id, pid, shared: Arc::clone(&shared) }));
+        let job = Job {
+            threads: Threads::new(pid),
+            target,
+            account: Account::default(),
+            shared,
+            quiet: Vec::new(),
+            added: monotonic_ns(),
+            paused: false,
+            carried: Tick::default(),
+            dropped: 0,
+            usage: Usage { at: monotonic_ns(), cpu_ticks: None },
+        };
+        self.jobs.insert(id, job);
+    }
+
+    fn remove(&mut self, id: TargetId) {
+        let at_ns = monotonic_ns();
+        self.account(id, at_ns, 0);
+        if self.jobs.remove(&id).is_some() {
+            drop(self.work.send(Work::Gone { id, at_ns }));
+        }
+    }
+
+    fn end(mut self) {
+        if !self.reader.drain() {
+            warn!("A thread that was interrupted has not stopped yet; it is let go by our end.");
+        }
+        let ids: Vec<TargetId> = self.jobs.keys().copied().collect();
+        ids.into_iter().for_each(|id| self.remove(id));
+    }
+
+    fn overrun(&mut self, missed: u64) {
+        for job in self.jobs.values_mut().filter(|_| missed > 0) {
+            let lost = missed.saturating_mul(job.threads.all.len() as u64);
+            Counters::count_many(&mut job.account.counters.skipped, "overrun", lost);
+        }
+    }
+
+    fn tick(&mut self, id: TargetId, now: u64) {
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        if job.target.is_gone() {
+            return self.remove(id);
+        }
+        if job.paused {
+            return;
+        }
+        let modules = match job.shared.get() {
+            Some(modules) => modules,
+            None if now.saturating_sub(job.added) < FIRST_WAIT_NS => return,
+            None => Arc::new(unwinder::ModuleMap::new(Vec::new())),
+        };
+        let tick = self.reader.read(&job.target, &mut job.threads, &modules, &mut job.account);
+        if tick.reads.is_empty() && tick.named.is_empty() && job.quiet.len() < QUIET_MAX {
+            job.quiet.push(tick.at_ns);
+            job.account.counters.samples = job.account.counters.samples.saturating_add(tick.samples);
+            return;
+        }
+        job.hand_over(id, tick, &self.work);
+    }
+
+    /// What the unwinding thread found out about threads.
+    fn learn(&mut self) {
+        while let Ok(learned) = self.learned.try_recv() {
+            let Some(job) = self.jobs.get_mut(&learned.id) else { continue };
+            let Some(thread) = job.threads.all.get_mut(&learned.tid) else { continue };
+            job.threads.unsettled |= thread.learn(learned.need, learned.cut);
+            thread.wants_rbp = learned.wants_rbp;
+            thread.fingerprint.sp = learned.sp;
+            thread.fingerprint.pc = learned.pc;
+            thread.fingerprint.words = learned.words;
+        }
+    }
+
+    fn accounts(&mut self, now: u64) {
+        let cpu = process_cpu_ns();
+        let used = cpu.saturating_sub(self.agent_cpu);
+        self.agent_cpu = cpu;
+        let share = used / 1000 / (self.jobs.len().max(1) as u64);
+        let ids: Vec<TargetId> = self.jobs.keys().copied().collect();
+        ids.into_iter().for_each(|id| self.account(id, now, share));
+    }
+
+    /// Never waits for room in the queue: a late stop may come meanwhile. What does not fit is said a second later.
+    fn account(&mut self, id: TargetId, now: u64, agent_cpu_us: u64) {
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        if !job.hand_over_quiet(id, &self.work) {
+            return;
+        }
+        let mut account = Box::new(std::mem::take(&mut job.account));
+        Counters::count_many(&mut account.counters.dropped, "queue_full", std::mem::take(&mut job.dropped));
+        if let Err(TrySendError::Full(Work::Account { account, .. })) =
+            self.work.try_send(Work::Account { id, account, agent_cpu_us })
+        {
+            job.account = *account;
+        }
+        if let Some(event) = job.usage.event(job.target.pid, now) {
+            drop(self.work.try_send(Work::Events { id, events: vec![event] }));
+        }
+    }
+}
+
+impl Job {
+    fn hand_over(&mut self, id: TargetId, mut tick: Tick, work: &SyncSender<Work>) {
+        let carried = std::mem::take(&mut self.carried);
+        tick.named.splice(..0, carried.named);
+        tick.reads.splice(..0, carried.reads);
+        let quiet = std::mem::take(&mut self.quiet);
+        if let Err(TrySendError::Full(Work::Tick { quiet, tick, .. })) = work.try_send(Work::Tick { id, quiet, tick }) {
+            self.quiet = quiet;
+            self.carry(tick);
+        }
+    }
+
+    /// The unwinding thread is behind. Threads that were read must be read again, so that none is taken to stand; their
+    /// ends and names are said later.
+    fn carry(&mut self, tick: Tick) {
+        self.threads.unsettled = true;
+        self.carried.named = tick.named;
+        for (tid, read) in tick.reads {
+            if let Some(thread) = self.threads.all.get_mut(&tid) {
+                thread.run_count = None;
+                thread.fingerprint.words.clear();
+            }
+            let keep = if matches!(read, Read::Ended) { Read::Ended } else { Read::Unread };
+            self.dropped = self.dropped.saturating_add(u64::from(matches!(read, Read::Captured(_) | Read::Same(_))));
+            self.carried.reads.push((tid, keep));
+        }
+    }
+
+    /// Hands over ticks at which nothing happened. `false`: the queue is full.
+    fn hand_over_quiet(&mut self, id: TargetId, work: &SyncSender<Work>) -> bool {
+        let events = self.quiet.drain(..).map(|at_ns| Event::Tick { at_ns }).collect();
+        match work.try_send(Work::Events { id, events }) {
+            Err(TrySendError::Full(Work::Events { events, .. })) => {
+                let at = |event| if let Event::Tick { at_ns } = event { Some(at_ns) } else { None };
+                self.quiet = events.into_iter().filter_map(at).collect();
+                false
+            }
+            _ => true,
+        }
+    }
+}
+
+impl Usage {
+    fn event(&mut self, pid: Pid, now: u64) -> Option<Event> {
+        let stat = procfs::process_stat(pid).ok()?;
+        let elapsed = now.saturating_sub(self.at);
+        let before = self.cpu_ticks.replace(stat.cpu_ticks);
+        self.at = now;
+        let used = stat.cpu_ticks.checked_sub(before?)?;
+        #[allow(clippy::cast_precision_loss, reason = "a second's worth of clock ticks")]
+        let cpu_percent = if elapsed == 0 { 0.0 } else { used as f64 * 1e7 / elapsed as f64 * 100.0 };
+        Some(Event::Usage { at_ns: now, cpu_percent, rss_bytes: stat.rss_pages.saturating_mul(crate::memory::PAGE) })
+    }
+}

@@ -1,0 +1,93 @@
+//! The few system calls that no safe wrapper can express. Everything else goes through nix or rustix.
+//!
+//! JUSTIFICATION (docs/decisions/0002-unsafe-ptrace.md): nix's `waitpid` turns a stop by a real-time signal into
+//! `EINVAL` after the kernel has handed the status out, and its `detach` takes no real-time signal. Either would lose a
+//! signal of the target.
+#![allow(unsafe_code, reason = "see docs/decisions/0002-unsafe-ptrace.md; each block has its SAFETY note")]
+
+use std::time::Duration;
+
+use nix::errno::Errno;
+use profile::id::Tid;
+
+/// What `waitpid` reported of a traced thread.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Wait {
+    /// The thread stands still.
+    Stopped {
+        /// Which.
+        tid: Tid,
+        /// The stop's signal (a real-time one too).
+        signal: i32,
+        /// `PTRACE_EVENT_*`, 0 for a signal-delivery stop.
+        event: i32,
+    },
+    /// The thread ended; its raw wait status.
+    Ended {
+        /// Which.
+        tid: Tid,
+        /// As `waitpid` gave it.
+        status: i32,
+    },
+}
+
+/// Takes one report of the calling thread's tracees (and of its own children), if there is one. Never blocks.
+pub fn wait_any() -> Result<Option<Wait>, Errno> {
+    let mut status: libc::c_int = 0;
+    // SAFETY: `status` is a live, writable int for the whole call; the other arguments are plain numbers.
+    let got = unsafe { libc::waitpid(-1, &raw mut status, libc::__WALL | libc::__WNOTHREAD | libc::WNOHANG) };
+    match got {
+        0 => Ok(None),
+        -1 => match Errno::last() {
+            Errno::ECHILD | Errno::EINTR => Ok(None),
+            errno => Err(errno),
+        },
+        tid if libc::WIFSTOPPED(status) => {
+            Ok(Some(Wait::Stopped { tid: Tid(tid), signal: libc::WSTOPSIG(status), event: (status >> 16) & 0xff }))
+        }
+        tid => Ok(Some(Wait::Ended { tid: Tid(tid), status })),
+    }
+}
+
+/// Lets a stopped thread go, no longer traced, and gives it `signal` (0: none). `ESRCH` when it is gone or not stopped.
+pub fn detach(tid: Tid, signal: i32) -> Result<(), Errno> {
+    // SAFETY: PTRACE_DETACH reads no memory of ours: address is ignored, data is the signal number itself.
+    let done = unsafe {
+        libc::ptrace(libc::PTRACE_DETACH, tid.0, std::ptr::null_mut::<libc::c_void>(), libc::c_long::from(signal))
+    };
+    Errno::result(done).map(drop)
+}
+
+/// Keeps a buffer resident, so that no page fault of ours lengthens a stop.
+pub fn lock_in_memory(buffer: &[u8]) -> Result<(), Errno> {
+    // SAFETY: the range is exactly a live slice; mlock changes no byte of it, and unmapping it later undoes the lock.
+    let done = unsafe { libc::mlock(buffer.as_ptr().cast(), buffer.len()) };
+    Errno::result(done).map(drop)
+}
+
+/// Now, on `CLOCK_MONOTONIC`, in nanoseconds.
+pub fn monotonic_ns() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    to_ns(now)
+}
+
+/// CPU time of the calling thread, in nanoseconds.
+pub fn thread_cpu_ns() -> u64 {
+    to_ns(rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime))
+}
+
+/// CPU time of this process, in nanoseconds.
+pub fn process_cpu_ns() -> u64 {
+    to_ns(rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime))
+}
+
+fn to_ns(time: rustix::time::Timespec) -> u64 {
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    let part = u64::try_from(time.tv_nsec).unwrap_or(0);
+    seconds.saturating_mul(1_000_000_000).saturating_add(part)
+}
+
+/// Nanoseconds as a [`Duration`]'s, saturating.
+pub fn ns(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,251 @@
+//! The threads of a target: their open descriptors, what is known of each, and when to look for new ones.
+//! Reads no memory, stops nobody.
+
+use std::collections::BTreeMap;
+
+use profile::{
+    id::{Pid, Tid},
+    thread::ThreadState,
+};
+
+use crate::{
+    procfs::{self, Kept, Stat},
+    target::thread_ids,
+};
+
+/// The first copy of a stack: 99 % of stacks of servers fit (docs/measurements.md).
+pub const COPY_FIRST: usize = 16 * 1024;
+/// The largest copy in one piece; deeper stacks are walked.
+pub const COPY_MAX: usize = 256 * 1024;
+/// The largest copy of a sleeper's stack: nobody is stopped meanwhile, so it may take longer.
+pub const SNAPSHOT_MAX: usize = 1024 * 1024;
+/// The least that is worth a call.
+const COPY_MIN: usize = 1024;
+/// More threads of one process are not sampled, but counted as skipped: each takes two descriptors.
+pub const THREADS_MAX: usize = 20_000;
+/// Look for threads that `st_nlink` did not show at least this often.
+const DISCOVERY_NS: u64 = 1_000_000_000;
+
+/// One word that the last unwind read from the copy: when all of them are as they were, so is the stack.
+pub type Word = (u64, u64);
+
+/// A sleeping thread's last stack, to know it again without unwinding.
+#[derive(Clone, Debug, Default)]
+pub struct Fingerprint {
+    /// Stack pointer.
+    pub sp: u64,
+    /// Program counter.
+    pub pc: u64,
+    /// What the unwinder read, in ascending order of address.
+    pub words: Vec<Word>,
+}
+
+/// What is known of a thread.
+#[derive(Debug)]
+pub struct Thread {
+    /// Its id.
+    pub tid: Tid,
+    /// `schedstat`.
+    pub schedstat: Kept,
+    /// `syscall`.
+    pub syscall: Kept,
+    /// How often it had been put on a CPU at the last consistent read.
+    pub run_count: Option<u64>,
+    /// As last seen; `None` before the first read.
+    pub state: Option<ThreadState>,
+    /// How many bytes to copy.
+    pub copy_len: usize,
+    /// Its stack is deeper than a copy: walk it while it is stopped.
+    pub deep: bool,
+    /// The last snapshot was cut for want of bytes: take another although it has not run.
+    pub again: bool,
+    /// The last snapshot was cut for want of rbp.
+    pub wants_rbp: bool,
+    /// Pages above the copy that the last unwind read.
+    pub pages: Vec<u64>,
+    /// To know the last stack again.
+    pub fingerprint: Fingerprint,
+    /// Not before this time: another tracer holds it.
+    pub retry_at: u64,
+    /// How often in a row it was held.
+    pub retries: u32,
+    /// An interrupt is under way that has not come in time.
+    pub late: bool,
+    /// When it was found.
+    pub since: u64,
+}
+
+impl Thread {
+    fn open(pid: Pid, tid: Tid, now: u64) -> std::io::Result<Self> {
+        Ok(Self {
+            tid,
+            schedstat: Kept::open(pid, tid, "schedstat")?,
+            syscall: Kept::open(pid, tid, "syscall")?,
+            run_count: None,
+            state: None,
+            copy_len: COPY_FIRST,
+            deep: true,
+            again: false,
+            wants_rbp: false,
+            pages: Vec::new(),
+            fingerprint: Fingerprint::default(),
+            retry_at: 0,
+            retries: 0,
+            late: false,
+            since: now,
+        })
+    }
+
+    /// Takes in what an unwind of this thread needed: `need` bytes from the stack pointer on; `cut`: more than the
+    /// copy held. Gives whether a sleeper should be read again although it has not run.
+    pub fn learn(&mut self, need: u64, cut: bool) -> bool {
+        let before = self.copy_len;
+        let need = usize::try_from(need).unwrap_or(usize::MAX);
+        let with_room = need.saturating_add(need / 4).saturating_add(512).next_multiple_of(512);
+        let wanted = if cut { before.saturating_mul(4) } else { with_room };
+        self.copy_len = wanted.clamp(COPY_MIN, SNAPSHOT_MAX);
+        self.deep = cut || need > COPY_MAX;
+        self.again = cut && self.copy_len > before && self.state.is_some_and(ThreadState::is_blocked);
+        self.again
+    }
+
+    /// Another tracer holds it: leave it alone for a while, longer each time, at most a second.
+    pub fn back_off(&mut self, now: u64) {
+        self.retries = self.retries.saturating_add(1).min(7);
+        self.retry_at = now.saturating_add(10_000_000_u64 << self.retries).min(now.saturating_add(1_000_000_000));
+    }
+}
+
+/// What a discovery found.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// New threads with their names.
+    pub named: Vec<(Tid, String)>,
+    /// Threads left out: not ours to read, or over the limits. By reason.
+    pub left_out: Vec<(&'static str, u64)>,
+}
+
+/// The thread table of one target.
+#[derive(Debug)]
+pub struct Threads {
+    pid: Pid,
+    /// By tid.
+    pub all: BTreeMap<Tid, Thread>,
+    /// Threads that run no user code (io_uring workers).
+    ignored: BTreeMap<Tid, u64>,
+    names: BTreeMap<Tid, String>,
+    links: u64,
+    next_discovery: u64,
+    /// A kept descriptor answered that its thread has ended.
+    pub stale: bool,
+    /// Somebody must be looked at again although nobody ran.
+    pub unsettled: bool,
+}
+
+impl Threads {
+    /// An empty table.
+    pub fn new(pid: Pid) -> Self {
+        Self {
+            pid,
+            all: BTreeMap::new(),
+            ignored: BTreeMap::new(),
+            names: BTreeMap::new(),
+            links: 0,
+            next_discovery: 0,
+            stale: true,
+            unsettled: false,
+        }
+    }
+
+    /// Looks for new threads if there may be any.
+    pub fn discover(&mut self, now: u64) -> Found {
+        let links = self.link_count();
+        if !self.stale && links == self.links && now < self.next_discovery {
+            return Found::default();
+        }
+        let periodic = now >= self.next_discovery;
+        self.links = links;
+        self.stale = false;
+        if periodic {
+            self.next_discovery = now.saturating_add(DISCOVERY_NS);
+        }
+        let mut found = Found::default();
+        let Ok(tids) = thread_ids(self.pid) else { return found };
+        self.ignored.retain(|tid, _| tids.binary_search(tid).is_ok() || tids.contains(tid));
+        for tid in &tids {
+            if !self.all.contains_key(tid) && !self.ignored.contains_key(tid) {
+                self.add(*tid, now, &mut found);
+            }
+        }
+        if !self.ignored.is_empty() {
+            found.left_out.push(("kernel_worker", self.ignored.len() as u64));
+        }
+        if periodic {
+            self.rename(now, &mut found);
+        }
+        found
+    }
+
+    /// Forgets a thread that has ended.
+    pub fn remove(&mut self, tid: Tid) {
+        self.all.remove(&tid);
+        self.names.remove(&tid);
+        self.stale = true;
+    }
+
+    /// `st_nlink` of the task folder: its threads and two. One microsecond, whatever their number.
+    fn link_count(&self) -> u64 {
+        use std::os::unix::fs::MetadataExt;
+        std::fs::metadata(format!("/proc/{}/task", self.pid)).map_or(0, |meta| meta.nlink())
+    }
+
+    fn add(&mut self, tid: Tid, now: u64, found: &mut Found) {
+        if self.all.len() >= THREADS_MAX {
+            found.left_out.push(("too_many_threads", 1));
+            return;
+        }
+        // Threads that end between the listing and here were never seen: nothing to count.
+        let Ok(stat) = procfs::thread_stat(self.pid, tid) else { return };
+        if stat.is_kernel_worker() {
+            self.ignored.insert(tid, now);
+            return;
+        }
+        if is_over(stat) {
+            return;
+        }
+        match Thread::open(self.pid, tid, now) {
+            Ok(thread) => {
+                self.all.insert(tid, thread);
+                self.name(tid, found);
+            }
+            Err(error) if error.raw_os_error() == Some(libc::EMFILE) => found.left_out.push(("descriptor_limit", 1)),
+            Err(_) => {}
+        }
+    }
+
+    fn name(&mut self, tid: Tid, found: &mut Found) {
+        let Ok(name) = procfs::comm(self.pid, tid) else { return };
+        if self.names.get(&tid) != Some(&name) {
+            self.names.insert(tid, name.clone());
+            found.named.push((tid, name));
+        }
+    }
+
+    /// Programs name a thread after they have made it: names of young threads are read again.
+    fn rename(&mut self, now: u64, found: &mut Found) {
+        const YOUNG_NS: u64 = 5_000_000_000;
+        let young: Vec<Tid> = self
+            .all
+            .values()
+            .filter(|thread| now.saturating_sub(thread.since) < YOUNG_NS)
+            .map(|thread| thread.tid)
+            .collect();
+        for tid in young {
+            self.name(tid, found);
+        }
+    }
+}
+
+fn is_over(stat: Stat) -> bool {
+    matches!(stat.state, b'Z' | b'X')
+}

@@ -1,0 +1,341 @@
+//! From captures to stacks: one thread that knows the modules of every target, unwinds what the reader copied, and says
+//! what happened as events. Reads maps and ELF files; never touches a target's threads.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex,
+        mpsc::{Receiver, Sender},
+    },
+};
+
+use profile::{
+    address::RemoteAddr,
+    counters::Counters,
+    feed::{Event, StackId},
+    id::{Pid, Tid},
+    module::ModuleIndex,
+    stack::{RawStack, StackEnd, Truncation},
+};
+use unwinder::{Memory, ModuleMap, Unwinder};
+
+use crate::{
+    modules::{InfoCache, ModuleFile, Modules},
+    reader::{Account, Capture, Read, Tick, window::copied},
+    sampler::{Output, Sink, TargetId},
+    sys::monotonic_ns,
+    target::live_thread,
+    threads::Word,
+};
+
+/// Maps are read again for an unknown address at most this often: it takes the target's mmap lock.
+const RELOAD_NS: u64 = 50_000_000;
+/// And without one, to see a library that took another's place.
+const RELOAD_ANYWAY_NS: u64 = 1_000_000_000;
+/// A stack that read more words is unwound anew each time.
+const WORDS_MAX: usize = 256;
+
+/// What the sampler hands over.
+#[derive(Debug)]
+pub(crate) enum Work {
+    /// A target begins.
+    Attach {
+        id: TargetId,
+        pid: Pid,
+        /// Where the sampler looks for the modules as they are now.
+        shared: Arc<SharedModules>,
+    },
+    /// One tick, and the ticks before it at which nothing happened.
+    Tick { id: TargetId, quiet: Vec<u64>, tick: Tick },
+    /// Events that need no unwinding.
+    Events { id: TargetId, events: Vec<Event> },
+    /// What went wrong and what it cost, since the last.
+    Account { id: TargetId, account: Box<Account>, agent_cpu_us: u64 },
+    /// A target's last word.
+    Gone { id: TargetId, at_ns: u64 },
+}
+
+/// The modules of a target, as the sampler reads them at a tick's start (never in a stop).
+#[derive(Debug)]
+pub(crate) struct SharedModules(Mutex<Option<Arc<ModuleMap>>>);
+
+impl SharedModules {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self(Mutex::new(None)))
+    }
+
+    /// `None` until they have been read the first time.
+    pub(crate) fn get(&self) -> Option<Arc<ModuleMap>> {
+        self.0.lock().ok()?.clone()
+    }
+
+    fn set(&self, map: &Arc<ModuleMap>) {
+        if let Ok(mut shared) = self.0.lock() {
+            *shared = Some(Arc::clone(map));
+        }
+    }
+}
+
+/// What the unwinder learned about a thread, back to the sampler.
+#[derive(Debug)]
+pub(crate) struct Learned {
+    pub(crate) id: TargetId,
+    pub(crate) tid: Tid,
+    pub(crate) need: u64,
+    pub(crate) cut: bool,
+    pub(crate) wants_rbp: bool,
+    pub(crate) sp: u64,
+    pub(crate) pc: u64,
+    /// Empty: the thread was running, or read too much.
+    pub(crate) words: Vec<Word>,
+}
+
+/// Runs until the sampler hangs up.
+pub(crate) fn run(work: &Receiver<Work>, learned: &Sender<Learned>, sink: &mut dyn Sink) {
+    let mut all = Unwinding { targets: HashMap::new(), cache: InfoCache::default(), unwinder: Unwinder::new() };
+    while let Ok(work) = work.recv() {
+        all.work(work, learned, sink);
+    }
+}
+
+struct Unwinding {
+    targets: HashMap<TargetId, State>,
+    cache: InfoCache,
+    unwinder: Unwinder,
+}
+
+/// What is known of a target here.
+struct State {
+    pid: Pid,
+    modules: Modules,
+    shared: Arc<SharedModules>,
+    loaded_at: u64,
+    stacks: HashMap<RawStack, StackId>,
+    /// Each thread's last stack, for those that are known again.
+    last: HashMap<Tid, StackId>,
+    next_stack: u32,
+    counters: Counters,
+}
+
+impl Unwinding {
+    fn work(&mut self, work: Work, learned: &Sender<Learned>, sink: &mut dyn Sink) {
+        match work {
+            Work::Attach { id, pid, shared } => {
+                let state = State {
+                    pid,
+                    modules: Modules::new(pid),
+                    shared,
+                    loaded_at: 0,
+                    stacks: HashMap::new(),
+                    last: HashMap::new(),
+                    next_stack: 0,
+                    counters: Counters::default(),
+                };
+                let state = self.targets.entry(id).or_insert(state);
+                state.reload(id, &mut self.cache, sink);
+                state.shared.set(state.modules.map());
+            }
+            Work::Tick { id, quiet, tick } => {
+                let Some(state) = self.targets.get_mut(&id) else { return };
+                if sink.forgets_stacks(id) {
+                    state.stacks.clear();
+                }
+                for at_ns in quiet {
+                    sink.output(id, Output::Event(Event::Tick { at_ns }));
+                }
+                state.counters.samples = state.counters.samples.saturating_add(tick.samples);
+                sink.output(id, Output::Event(Event::Tick { at_ns: tick.at_ns }));
+                for (tid, name) in tick.named {
+                    sink.output(id, Output::Event(Event::Thread { tid, name }));
+                }
+                for (tid, read) in tick.reads {
+                    state.read(id, tid, read, &mut self.cache, &mut self.unwinder, learned, sink);
+                }
+            }
+            Work::Events { id, events } => {
+                events.into_iter().for_each(|event| sink.output(id, Output::Event(event)));
+            }
+            Work::Account { id, account, agent_cpu_us } => self.account(id, &account, agent_cpu_us, sink),
+            Work::Gone { id, at_ns } => {
+                if let Some(mut state) = self.targets.remove(&id) {
+                    let counters = std::mem::take(&mut state.counters);
+                    sink.output(id, Output::Event(Event::Counters(Box::new(counters))));
+                }
+                self.cache.sweep();
+                sink.output(id, Output::Gone { at_ns });
+            }
+        }
+    }
+
+    fn account(&mut self, id: TargetId, account: &Account, agent_cpu_us: u64, sink: &mut dyn Sink) {
+        let Some(state) = self.targets.get_mut(&id) else { return };
+        let mut counters = std::mem::take(&mut state.counters);
+        counters.merge(&account.counters);
+        sink.output(id, Output::Event(Event::Counters(Box::new(counters))));
+        sink.output(
+            id,
+            Output::Event(Event::Cost {
+                stopped_us: account.stopped_ns / 1000,
+                stop_max_us: account.stop_max_ns / 1000,
+                agent_cpu_us,
+            }),
+        );
+    }
+}
+
+impl State {
+    #[allow(clippy::too_many_arguments, reason = "the parts of one loop, borrowed apart")]
+    fn read(
+        &mut self,
+        id: TargetId,
+        tid: Tid,
+        read: Read,
+        cache: &mut InfoCache,
+        unwinder: &mut Unwinder,
+        learned: &Sender<Learned>,
+        sink: &mut dyn Sink,
+    ) {
+        match read {
+            Read::Ended => {
+                self.last.remove(&tid);
+                sink.output(id, Output::Event(Event::Ended { tid }));
+            }
+            Read::Unread => sink.output(id, Output::Event(Event::Unread { tid })),
+            Read::Same(state) => match self.last.get(&tid) {
+                Some(stack) => sink.output(id, Output::Event(Event::Sample { tid, stack: *stack, state })),
+                None => sink.output(id, Output::Event(Event::Unread { tid })),
+            },
+            Read::Captured(capture) => {
+                let stack = self.unwind(id, tid, &capture, cache, unwinder, learned, sink);
+                self.count(stack.end);
+                let stack = self.intern(id, stack, sink);
+                self.last.insert(tid, stack);
+                sink.output(id, Output::Event(Event::Sample { tid, stack, state: capture.state }));
+            }
+        }
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "the parts of one loop, borrowed apart")]
+    fn unwind(
+        &mut self,
+        id: TargetId,
+        tid: Tid,
+        capture: &Capture,
+        cache: &mut InfoCache,
+        unwinder: &mut Unwinder,
+        learned: &Sender<Learned>,
+        sink: &mut dyn Sink,
+    ) -> RawStack {
+        let mut stack = RawStack { frames: Vec::new(), end: StackEnd::Complete };
+        let mut memory = Captured { capture, sp: capture.registers.sp().0, need: 0, missed: false, words: Vec::new() };
+        unwinder.unwind(&capture.registers, &mut memory, self.modules.map(), &mut stack);
+        let unknown = stack.end == StackEnd::Truncated(Truncation::NoModule);
+        let age = monotonic_ns().saturating_sub(self.loaded_at);
+        if (unknown && age > RELOAD_NS || age > RELOAD_ANYWAY_NS) && self.reload(id, cache, sink) {
+            memory.reset();
+            unwinder.unwind(&capture.registers, &mut memory, self.modules.map(), &mut stack);
+        }
+        let cut = stack.end == StackEnd::Truncated(Truncation::BeyondCopy) && memory.missed;
+        let sleeping = capture.state.is_blocked();
+        let words = if sleeping && memory.words.len() <= WORDS_MAX { memory.words } else { Vec::new() };
+        let told = Learned {
+            id,
+            tid,
+            need: memory.need,
+            cut,
+            wants_rbp: sleeping && stack.end == StackEnd::Truncated(Truncation::RegisterUnknown),
+            sp: capture.registers.sp().0,
+            pc: capture.registers.pc().0,
+            words,
+        };
+        drop(learned.send(told));
+        stack
+    }
+
+    fn count(&mut self, end: StackEnd) {
+        match end {
+            StackEnd::Complete => {}
+            StackEnd::Guessed => self.counters.guessed = self.counters.guessed.saturating_add(1),
+            StackEnd::Truncated(why) => Counters::count(&mut self.counters.truncated, why.as_str()),
+        }
+    }
+
+    fn intern(&mut self, id: TargetId, stack: RawStack, sink: &mut dyn Sink) -> StackId {
+        if let Some(known) = self.stacks.get(&stack) {
+            return *known;
+        }
+        let new = StackId(self.next_stack);
+        self.next_stack = self.next_stack.wrapping_add(1);
+        sink.output(id, Output::Event(Event::Stack(new, stack.clone())));
+        self.stacks.insert(stack, new);
+        new
+    }
+
+    /// Whether anything executable changed.
+    fn reload(&mut self, id: TargetId, cache: &mut InfoCache, sink: &mut dyn Sink) -> bool {
+        self.loaded_at = monotonic_ns();
+        let Some(tid) = live_thread(self.pid) else { return false };
+        let mut announce = |index: ModuleIndex, file: ModuleFile| {
+            sink.output(id, Output::Event(Event::Module(index, file.module.clone())));
+            sink.output(id, Output::ModuleFile(index, file));
+        };
+        let Some(map) = self.modules.reload(tid, cache, &mut announce) else { return false };
+        self.shared.set(&map);
+        true
+    }
+}
+
+/// A capture as memory. Remembers how far up it was read, and what.
+struct Captured<'c> {
+    capture: &'c Capture,
+    sp: u64,
+    need: u64,
+    missed: bool,
+    words: Vec<Word>,
+}
+
+impl Captured<'_> {
+    fn reset(&mut self) {
+        self.need = 0;
+        self.missed = false;
+        self.words.clear();
+    }
+
+    fn note(&mut self, at: u64, into: &[u8]) {
+        self.need = self.need.max(at.saturating_sub(self.sp).saturating_add(into.len() as u64));
+        if let Ok(word) = <[u8; 8]>::try_from(into)
+            && self.words.len() <= WORDS_MAX
+        {
+            self.words.push((at, u64::from_le_bytes(word)));
+        }
+    }
+}
+
+impl Memory for Captured<'_> {
+    fn read(&mut self, at: RemoteAddr, into: &mut [u8]) -> bool {
+        if copied(self.sp, &self.capture.stack, at.0, into) {
+            self.note(at.0, into);
+            return true;
+        }
+        let in_page = self.capture.pages.iter().any(|(base, bytes)| copied(*base, bytes, at.0, into));
+        if in_page || self.across_pages(at.0, into) {
+            self.note(at.0, into);
+            return true;
+        }
+        self.missed |= at.0 > self.sp;
+        false
+    }
+}
+
+impl Captured<'_> {
+    /// Byte by byte, for the rare word that lies on two pieces.
+    fn across_pages(&self, at: u64, into: &mut [u8]) -> bool {
+        let pieces = || {
+            std::iter::once((self.sp, &self.capture.stack))
+                .chain(self.capture.pages.iter().map(|(at, page)| (*at, page)))
+        };
+        into.iter_mut()
+            .zip(at..)
+            .all(|(byte, at)| pieces().any(|(base, bytes)| copied(base, bytes, at, std::slice::from_mut(byte))))
+    }
+}

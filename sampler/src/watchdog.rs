@@ -1,0 +1,114 @@
+//! What ends the agent when it hangs with a thread stopped: a process of its own session that watches a heartbeat in
+//! shared memory. The kernel lets every stopped thread go when its tracer dies, so killing the agent is the cure.
+
+use std::{
+    fs::File,
+    io,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::fs::FileExt,
+    },
+    time::Duration,
+};
+
+use nix::{
+    fcntl::{FcntlArg, FdFlag, fcntl},
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::memfd::{MFdFlags, memfd_create},
+};
+
+use crate::sys::monotonic_ns;
+
+/// A thread held stopped this long without a sign of life of the sampler: the agent hangs.
+pub const HANG_MAX: Duration = Duration::from_millis(250);
+/// How often the watchdog looks.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// The sampler's side: 16 bytes in a memfd, `open` (0 or 1) and the time of the last sign of life.
+#[derive(Debug)]
+pub struct Heartbeat {
+    file: File,
+}
+
+impl Heartbeat {
+    /// With nothing stopped.
+    pub fn new() -> io::Result<Self> {
+        let file = File::from(memfd_create(c"sentry-profiled-heartbeat", MFdFlags::MFD_CLOEXEC)?);
+        file.set_len(16)?;
+        Ok(Self { file })
+    }
+
+    /// Threads may be stopped from here on; or still are, and we are alive.
+    pub fn open(&self) {
+        self.write(1);
+    }
+
+    /// Nobody is stopped.
+    pub fn close(&self) {
+        self.write(0);
+    }
+
+    fn write(&self, open: u64) {
+        let mut bytes = [0; 16];
+        let (first, second) = bytes.split_at_mut(8);
+        first.copy_from_slice(&open.to_le_bytes());
+        second.copy_from_slice(&monotonic_ns().to_le_bytes());
+        // A memfd of fixed size takes 16 bytes always; were it not so, the watchdog would see no heartbeat and act.
+        drop(self.file.write_all_at(&bytes, 0));
+    }
+
+    fn read(file: &File) -> Option<(bool, u64)> {
+        let mut bytes = [0; 16];
+        file.read_exact_at(&mut bytes, 0).ok()?;
+        let (open, at) = bytes.split_at(8);
+        Some((open != [0; 8], u64::from_le_bytes(at.try_into().ok()?)))
+    }
+
+    /// A descriptor for the watchdog that survives exec.
+    pub fn for_child(&self) -> io::Result<OwnedFd> {
+        let copy = self.file.as_fd().try_clone_to_owned()?;
+        fcntl(&copy, FcntlArg::F_SETFD(FdFlag::empty()))?;
+        Ok(copy)
+    }
+}
+
+/// The watchdog's whole life: ends when `agent` has ended, or after it has killed it.
+///
+/// `heartbeat` is the number of the inherited descriptor. Gives whether it had to kill.
+pub fn run(heartbeat: i32, agent: i32) -> io::Result<bool> {
+    let _ = nix::unistd::setsid();
+    let file = File::open(format!("/proc/self/fd/{heartbeat}"))?;
+    let pid = rustix::process::Pid::from_raw(agent.max(0)).ok_or_else(|| io::Error::other("no agent to watch"))?;
+    let pidfd = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())?;
+    let hang_ns = crate::sys::ns(HANG_MAX);
+    loop {
+        let mut polled = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
+        let timeout = PollTimeout::try_from(LOOK_EVERY).unwrap_or(PollTimeout::ZERO);
+        if matches!(poll(&mut polled, timeout), Ok(ready) if ready > 0) {
+            return Ok(false);
+        }
+        let Some((open, at)) = Heartbeat::read(&file) else { continue };
+        if open && monotonic_ns().saturating_sub(at) > hang_ns {
+            rustix::process::pidfd_send_signal(&pidfd, rustix::process::Signal::KILL)?;
+            return Ok(true);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Check that what is written is read, and that the descriptor for the child reads the same memory.
+    #[test]
+    fn heartbeat_round_trip() {
+        let beat = Heartbeat::new().unwrap();
+        let seen = File::from(beat.for_child().unwrap());
+        assert!(!Heartbeat::read(&seen).unwrap().0);
+        beat.open();
+        let (open, at) = Heartbeat::read(&seen).unwrap();
+        assert!(open && monotonic_ns().saturating_sub(at) < 1_000_000_000);
+        beat.close();
+        assert!(!Heartbeat::read(&seen).unwrap().0);
+    }
+}
