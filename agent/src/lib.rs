@@ -1,2 +1,26 @@
-//! agent
+//! The agent: command line, the pipeline from samples to chunks, shipping. Knows every other crate; none knows it.
+#![forbid(unsafe_code)]
+
+pub mod cli;
+pub mod dump;
+pub mod exit;
+pub mod folder;
+pub mod launch;
+pub mod naming;
+pub mod pipeline;
+pub mod record;
+pub mod run;
+pub mod session;
 pub mod ship;
+pub mod startup;
+pub mod status;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// Parses the command line, does what it says, and turns what went wrong into an exit code.
+pub fn main() -> ExitCode {
+    let arguments = cli::Arguments::parse();
+    exit::report(cli::dispatch(arguments))
+}

@@ -1,2 +1,7 @@
 //! The binary: hands over to the library, which the tests use too.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    agent::main()
+}

@@ -103,7 +103,7 @@ pub struct Sampler {
 
 #[derive(Debug)]
 enum Command {
-    Add(TargetId, Box<Target>),
+    Add(TargetId, Box<Target>, bool),
     Remove(TargetId),
     Pause(TargetId, bool),
     Drain(Sender<bool>),
@@ -136,12 +136,16 @@ impl Sampler {
         }
     }
 
-    /// Samples a target from the next tick on.
-    pub fn add(&mut self, target: Target) -> Result<TargetId, SamplerError> {
+    /// A number for a target that is to be added, so that the sink can know of it before its first output.
+    pub fn reserve(&mut self) -> TargetId {
         let id = TargetId(self.next);
         self.next = self.next.wrapping_add(1);
-        self.commands.send(Command::Add(id, Box::new(target))).map_err(|_| SamplerError::Ended)?;
-        Ok(id)
+        id
+    }
+
+    /// Samples a target from the next tick on; `paused`: from the call of [`Self::pause`] on.
+    pub fn add(&self, id: TargetId, target: Target, paused: bool) -> Result<(), SamplerError> {
+        self.commands.send(Command::Add(id, Box::new(target), paused)).map_err(|_| SamplerError::Ended)
     }
 
     /// Lets a target go; its [`Output::Gone`] follows.
@@ -240,7 +244,7 @@ impl Loop {
 
     fn obey(&mut self, command: Command) -> bool {
         match command {
-            Command::Add(id, target) => self.add(id, *target),
+            Command::Add(id, target, paused) => self.add(id, *target, paused),
             Command::Remove(id) => self.remove(id),
             Command::Pause(id, paused) => {
                 if let Some(job) = self.jobs.get_mut(&id) {
@@ -253,7 +257,7 @@ impl Loop {
         true
     }
 
-    fn add(&mut self, id: TargetId, target: Target) {
+    fn add(&mut self, id: TargetId, target: Target, paused: bool) {
         let shared = SharedModules::new();
         let pid = target.pid;
         drop(self.work.send(Work::Attach { id, pid, shared: Arc::clone(&shared) }));
@@ -264,7 +268,7 @@ impl Loop {
             shared,
             quiet: Vec::new(),
             added: monotonic_ns(),
-            paused: false,
+            paused,
             carried: Tick::default(),
             dropped: 0,
             usage: Usage { at: monotonic_ns(), cpu_ticks: None },

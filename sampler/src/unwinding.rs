@@ -110,9 +110,9 @@ struct State {
     modules: Modules,
     shared: Arc<SharedModules>,
     loaded_at: u64,
-    stacks: HashMap<RawStack, StackId>,
+    stacks: HashMap<Arc<RawStack>, StackId>,
     /// Each thread's last stack, for those that are known again.
-    last: HashMap<Tid, StackId>,
+    last: HashMap<Tid, Arc<RawStack>>,
     next_stack: u32,
     counters: Counters,
 }
@@ -201,15 +201,20 @@ impl State {
                 sink.output(id, Output::Event(Event::Ended { tid }));
             }
             Read::Unread => sink.output(id, Output::Event(Event::Unread { tid })),
-            Read::Same(state) => match self.last.get(&tid) {
-                Some(stack) => sink.output(id, Output::Event(Event::Sample { tid, stack: *stack, state })),
+            Read::Same(state) => match self.last.get(&tid).map(Arc::clone) {
+                Some(stack) => {
+                    self.count(stack.end);
+                    let stack = self.intern(id, &stack, sink);
+                    sink.output(id, Output::Event(Event::Sample { tid, stack, state }));
+                }
                 None => sink.output(id, Output::Event(Event::Unread { tid })),
             },
             Read::Captured(capture) => {
                 let stack = self.unwind(id, tid, &capture, cache, unwinder, learned, sink);
                 self.count(stack.end);
-                let stack = self.intern(id, stack, sink);
-                self.last.insert(tid, stack);
+                let stack = Arc::new(stack);
+                self.last.insert(tid, Arc::clone(&stack));
+                let stack = self.intern(id, &stack, sink);
                 sink.output(id, Output::Event(Event::Sample { tid, stack, state: capture.state }));
             }
         }
@@ -260,14 +265,14 @@ impl State {
         }
     }
 
-    fn intern(&mut self, id: TargetId, stack: RawStack, sink: &mut dyn Sink) -> StackId {
-        if let Some(known) = self.stacks.get(&stack) {
+    fn intern(&mut self, id: TargetId, stack: &Arc<RawStack>, sink: &mut dyn Sink) -> StackId {
+        if let Some(known) = self.stacks.get(stack) {
             return *known;
         }
         let new = StackId(self.next_stack);
         self.next_stack = self.next_stack.wrapping_add(1);
-        sink.output(id, Output::Event(Event::Stack(new, stack.clone())));
-        self.stacks.insert(stack, new);
+        sink.output(id, Output::Event(Event::Stack(new, RawStack::clone(stack))));
+        self.stacks.insert(Arc::clone(stack), new);
         new
     }
 

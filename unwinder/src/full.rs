@@ -50,7 +50,7 @@ pub(crate) fn step<'s, S: UnwindSection<Slice<'s>>>(
     for number in 0..COUNT {
         let number = u16::try_from(number).map_err(|_| Failed::Bad)?;
         let Some(rule) = row.register(gimli::Register(number)) else { continue };
-        match frame.register(rule, number, cfa) {
+        match frame.register(&rule, number, cfa) {
             Ok(value) => caller.set(number, value),
             // A register that cannot be had is unknown further up; without the return address there is no way up.
             Err(failed) if number == RA || number == RSP => return Err(failed),
@@ -71,8 +71,8 @@ struct Frame<'f, 's, S, M> {
 }
 
 impl<'s, S: UnwindSection<Slice<'s>>, M: Memory> Frame<'_, 's, S, M> {
-    fn register(&mut self, rule: RegisterRule<usize>, number: u16, cfa: u64) -> Result<Option<u64>, Failed> {
-        match rule {
+    fn register(&mut self, rule: &RegisterRule<usize>, number: u16, cfa: u64) -> Result<Option<u64>, Failed> {
+        match *rule {
             RegisterRule::Undefined | RegisterRule::Architectural => Ok(None),
             RegisterRule::SameValue => Ok(self.registers.get(number)),
             RegisterRule::Offset(offset) => self.word(cfa.wrapping_add_signed(offset), 8).map(Some),

@@ -1,0 +1,213 @@
+//! What can be typed. Parses and dispatches; does nothing itself.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::{dump, exit::Failure, record, run};
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "sentry-profiled",
+    version,
+    about = "Profiles running Linux programs from outside, without stopping what sleeps",
+    subcommand_negates_reqs = true,
+    args_conflicts_with_subcommands = true,
+    after_help = "EXAMPLES:\n  sentry-profiled --pid 4242 --duration 30s\n  sentry-profiled record --pid 4242 -o out.txt \
+                  --format collapsed --duration 10s\n  sentry-profiled dump --pid 4242\n  sentry-profiled -- ./program \
+                  --with arguments"
+)]
+pub struct Arguments {
+    /// What to do; without one, profile until the target ends.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Profiling as a whole.
+    #[command(flatten)]
+    pub run: RunArguments,
+}
+
+/// `sentry-profiled --pid PID` or `-- COMMAND`.
+#[derive(Debug, Args)]
+pub struct RunArguments {
+    /// Whom and how to sample.
+    #[command(flatten)]
+    pub target: TargetArguments,
+    /// Where the chunks go; without it they are kept in a local folder [env: SENTRY_DSN]
+    #[arg(long, value_name = "DSN", help_heading = "Output")]
+    pub dsn: Option<String>,
+    /// Version of the target, as Sentry shows it
+    #[arg(long, help_heading = "Output")]
+    pub release: Option<String>,
+    /// Where the target is deployed
+    #[arg(long, help_heading = "Output")]
+    pub environment: Option<String>,
+    /// Sentry platform of the target; by default native, or rust for a Rust program
+    #[arg(long, help_heading = "Output")]
+    pub platform: Option<String>,
+    /// Folder for chunks that are not sent yet, or not at all
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
+    pub spool: Option<PathBuf>,
+    /// Settings file (TOML)
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub config: Option<PathBuf>,
+}
+
+/// Whom and how to sample.
+#[derive(Debug, Args, Clone)]
+pub struct TargetArguments {
+    /// Process to profile; may be given several times
+    #[arg(long = "pid", short = 'p', value_name = "PID", help_heading = "Targets")]
+    pub pids: Vec<i32>,
+    /// Program to start and profile
+    #[arg(last = true, value_name = "COMMAND", help_heading = "Targets")]
+    pub command: Vec<std::ffi::OsString>,
+    /// Stop after this long: 30, 30s, 5m, 1h30m
+    #[arg(long, short = 'd', value_parser = duration, help_heading = "Sampling")]
+    pub duration: Option<Duration>,
+    /// Samples a second and thread, 1 to 1000 [default: 101]
+    #[arg(long, short = 'r', value_name = "HZ", value_parser = rate, help_heading = "Sampling")]
+    pub rate: Option<f64>,
+    /// Stop a sleeping thread once a sleep where its stack cannot be followed without rbp and its call restarts unseen
+    #[arg(long, help_heading = "Sampling")]
+    pub stop_for_rbp: bool,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Record into a file
+    Record(RecordArguments),
+    /// Print one stack per thread, now
+    Dump(DumpArguments),
+    /// End the agent when it hangs with a thread stopped (started by the agent itself)
+    #[command(hide = true)]
+    Watchdog {
+        /// Inherited descriptor of the heartbeat.
+        heartbeat: i32,
+        /// Whom to watch.
+        agent: i32,
+    },
+    /// Wait for a byte on standard input's twin, then become the command (started by the agent itself)
+    #[command(hide = true)]
+    Launch {
+        /// Inherited descriptor to wait on.
+        gate: i32,
+        /// What to become.
+        #[arg(last = true)]
+        command: Vec<std::ffi::OsString>,
+    },
+}
+
+/// `sentry-profiled record`.
+#[derive(Debug, Args)]
+pub struct RecordArguments {
+    /// Whom and how to sample.
+    #[command(flatten)]
+    pub target: TargetArguments,
+    /// File to write; `-` for standard output
+    #[arg(long, short = 'o', value_name = "FILE")]
+    pub output: PathBuf,
+    /// What to write
+    #[arg(long, short = 'f', value_enum, default_value_t = Format::Collapsed)]
+    pub format: Format,
+    /// Only what ran on a CPU
+    #[arg(long)]
+    pub on_cpu: bool,
+    /// File and line behind each function (collapsed)
+    #[arg(long)]
+    pub lines: bool,
+}
+
+/// Formats of `record`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// One line a distinct stack, for flamegraph.pl and its kin
+    Collapsed,
+    /// For speedscope.app
+    Speedscope,
+    /// For `go tool pprof`
+    Pprof,
+    /// Sentry's sample format v2, one chunk a line
+    Sentry,
+}
+
+/// `sentry-profiled dump`.
+#[derive(Debug, Args)]
+pub struct DumpArguments {
+    /// Process to look at
+    #[arg(long = "pid", short = 'p', value_name = "PID")]
+    pub pid: i32,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Stop sleeping threads where their stack needs it and their call restarts unseen
+    #[arg(long)]
+    pub stop_for_rbp: bool,
+}
+
+/// Does what was typed.
+pub fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
+    match arguments.command {
+        Some(Command::Record(record)) => record::record(&record),
+        Some(Command::Dump(dump)) => dump::dump(&dump),
+        Some(Command::Watchdog { heartbeat, agent }) => {
+            sampler::watchdog::run(heartbeat, agent)?;
+            Ok(0)
+        }
+        Some(Command::Launch { gate, command }) => crate::launch::become_command(gate, &command),
+        None => run::run(&arguments.run),
+    }
+}
+
+/// `30`, `30s`, `500ms`, `1h30m`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("`{text}` is no duration: write 30, 30s, 500ms, 5m or 1h30m");
+    let mut total = Duration::ZERO;
+    let mut rest = text.trim();
+    if rest.is_empty() {
+        return Err(wrong());
+    }
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+        let (number, after) = rest.split_at_checked(digits).ok_or_else(wrong)?;
+        let letters = after.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(after.len());
+        let (unit, after) = after.split_at_checked(letters).ok_or_else(wrong)?;
+        let seconds = match unit {
+            "" | "s" => 1.0,
+            "ms" => 0.001,
+            "m" | "min" => 60.0,
+            "h" => 3600.0,
+            _ => return Err(wrong()),
+        };
+        let number: f64 = number.parse().map_err(|_| wrong())?;
+        total = total.saturating_add(Duration::try_from_secs_f64(number * seconds).map_err(|_| wrong())?);
+        rest = after;
+    }
+    Ok(total)
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if (1.0..=1000.0).contains(&rate) => Ok(rate),
+        _ => Err(format!("`{text}` is no rate: give samples a second, 1 to 1000")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    /// Check that the definition holds together, and what durations and rates are taken.
+    #[test]
+    fn arguments() {
+        Arguments::command().debug_assert();
+        assert_eq!(duration("30").unwrap(), Duration::from_secs(30));
+        assert_eq!(duration("1h30m").unwrap(), Duration::from_mins(90));
+        assert_eq!(duration("500ms").unwrap(), Duration::from_millis(500));
+        assert!(duration("soon").is_err() && duration("").is_err() && duration("3 days").is_err());
+        assert!(rate("101").is_ok() && rate("0").is_err() && rate("NaN").is_err());
+    }
+}

@@ -1,0 +1,205 @@
+//! The thread between sampling and keeping: takes every output of the sampler in order, closes chunks when they are due
+//! and hands them to the outlet.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{Receiver, Sender, channel},
+    },
+    thread::JoinHandle,
+};
+
+use anyhow::Context;
+use profile::{
+    chunk::{Chunk, SessionInfo},
+    counters::Counters,
+    record::Recorded,
+};
+use sampler::{Output, Sink, TargetId};
+
+use crate::{
+    naming::Naming,
+    session::{Keep, Session},
+};
+
+/// Who takes closed chunks. Called on the pipeline's thread; durable when it returns.
+pub trait Outlet: Send {
+    /// A chunk that will never change again.
+    fn chunk(&mut self, chunk: Chunk);
+}
+
+/// What the status line shows.
+#[derive(Clone, Debug, Default)]
+pub struct Progress {
+    /// Ticks so far, of the target that has most.
+    pub ticks: u64,
+    /// Summed over targets.
+    pub counters: Counters,
+    /// Summed over targets.
+    pub stopped_us: u64,
+    /// Summed over targets.
+    pub agent_cpu_us: u64,
+    /// Threads on a CPU or ready to run at their last sample.
+    pub running: usize,
+    /// Threads that slept at theirs.
+    pub sleeping: usize,
+    /// Targets that have ended.
+    pub gone: usize,
+    /// Chunks closed.
+    pub chunks: usize,
+}
+
+enum Message {
+    Open(TargetId, Box<SessionInfo>),
+    Output(TargetId, Output),
+    Forgotten(TargetId),
+}
+
+/// The running pipeline.
+#[derive(Debug)]
+pub struct Pipeline {
+    messages: Sender<Message>,
+    forget: Forget,
+    progress: Arc<Mutex<Progress>>,
+    thread: JoinHandle<Vec<Recorded>>,
+}
+
+/// Targets whose stacks are to be forgotten.
+type Forget = Arc<Mutex<HashSet<TargetId>>>;
+
+impl Pipeline {
+    /// Starts the thread.
+    pub fn start(keep: Keep, naming: Naming, outlet: Box<dyn Outlet>) -> anyhow::Result<Self> {
+        let (messages, received) = channel();
+        let forget = Forget::default();
+        let progress = Arc::new(Mutex::new(Progress::default()));
+        let thread = std::thread::Builder::new().name("sp-pipeline".to_owned());
+        let mut work = Work {
+            keep,
+            naming,
+            outlet,
+            forget: Arc::clone(&forget),
+            progress: Arc::clone(&progress),
+            sessions: BTreeMap::new(),
+            recorded: Vec::new(),
+        };
+        let thread = thread.spawn(move || work.run(&received)).context("cannot start the pipeline")?;
+        Ok(Self { messages, forget, progress, thread })
+    }
+
+    /// What the sampler writes to.
+    pub fn sink(&self) -> Box<dyn Sink> {
+        Box::new(ToPipeline { messages: self.messages.clone(), forget: Arc::clone(&self.forget) })
+    }
+
+    /// Makes a target known, before it is added to the sampler.
+    pub fn open(&self, id: TargetId, info: SessionInfo) {
+        drop(self.messages.send(Message::Open(id, Box::new(info))));
+    }
+
+    /// As of now.
+    pub fn progress(&self) -> Progress {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits until everything that the sampler gave is done. The sampler must have been dropped. Recordings in the order
+    /// in which their targets ended.
+    pub fn finish(self) -> Vec<Recorded> {
+        drop(self.messages);
+        self.thread.join().unwrap_or_default()
+    }
+}
+
+struct ToPipeline {
+    messages: Sender<Message>,
+    forget: Forget,
+}
+
+impl Sink for ToPipeline {
+    fn output(&mut self, target: TargetId, output: Output) {
+        drop(self.messages.send(Message::Output(target, output)));
+    }
+
+    fn forgets_stacks(&mut self, target: TargetId) -> bool {
+        let forgets = self.forget.lock().unwrap_or_else(PoisonError::into_inner).remove(&target);
+        if forgets {
+            drop(self.messages.send(Message::Forgotten(target)));
+        }
+        forgets
+    }
+}
+
+struct Work {
+    keep: Keep,
+    naming: Naming,
+    outlet: Box<dyn Outlet>,
+    forget: Forget,
+    progress: Arc<Mutex<Progress>>,
+    sessions: BTreeMap<TargetId, Session>,
+    recorded: Vec<Recorded>,
+}
+
+impl Work {
+    fn run(&mut self, messages: &Receiver<Message>) -> Vec<Recorded> {
+        while let Ok(message) = messages.recv() {
+            match message {
+                Message::Open(id, info) => {
+                    self.sessions.insert(id, Session::new(id, *info, self.keep, self.naming.clone()));
+                }
+                Message::Output(id, Output::Event(event)) => {
+                    let Some(session) = self.sessions.get_mut(&id) else { continue };
+                    if session.apply(&event) {
+                        self.forget.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
+                    }
+                    if matches!(event, profile::feed::Event::Cost { .. }) {
+                        self.show();
+                    }
+                }
+                Message::Output(id, Output::ModuleFile(index, file)) => self.naming.module(id, index, file),
+                Message::Output(id, Output::Gone { at_ns }) => self.gone(id, at_ns),
+                Message::Forgotten(id) => {
+                    let chunk = self.sessions.get_mut(&id).and_then(Session::close);
+                    self.keep(chunk);
+                }
+            }
+        }
+        std::mem::take(&mut self.recorded)
+    }
+
+    fn gone(&mut self, id: TargetId, at_ns: u64) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let chunk = session.close_at(at_ns);
+        self.recorded.extend(session.finish(at_ns));
+        self.show();
+        self.keep(chunk);
+        self.naming.gone(id);
+        self.lock().gone += 1;
+    }
+
+    fn keep(&mut self, chunk: Option<Chunk>) {
+        if let Some(chunk) = chunk {
+            self.outlet.chunk(chunk);
+            self.lock().chunks += 1;
+        }
+    }
+
+    fn show(&self) {
+        let mut progress = self.lock();
+        let (gone, chunks) = (progress.gone, progress.chunks);
+        *progress = Progress { gone, chunks, ..Progress::default() };
+        for session in self.sessions.values() {
+            progress.ticks = progress.ticks.max(session.ticks);
+            progress.counters.merge(&session.counters);
+            progress.stopped_us += session.stopped_us;
+            progress.agent_cpu_us += session.agent_cpu_us;
+            let running = session.states.values().filter(|state| !state.is_blocked()).count();
+            progress.running += running;
+            progress.sleeping += session.states.len() - running;
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

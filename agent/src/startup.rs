@@ -1,0 +1,51 @@
+//! What must be in place before the first thread starts: blocked signals, descriptors, the watchdog.
+
+use std::{os::fd::AsRawFd, process::Stdio, sync::Arc};
+
+use anyhow::Context;
+use nix::sys::{
+    resource::{Resource, getrlimit, setrlimit},
+    signal::{SigSet, SigmaskHow, Signal, pthread_sigmask},
+    signalfd::{SfdFlags, SignalFd},
+};
+use sampler::watchdog::Heartbeat;
+
+/// The signals that the main thread answers, on a descriptor.
+#[derive(Debug)]
+pub struct Signals(pub SignalFd);
+
+/// Blocks SIGCHLD (the sampler's) and the signals that end or suspend us, in this thread and so in all that follow.
+pub fn block_signals() -> anyhow::Result<Signals> {
+    let mut ours = SigSet::empty();
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGTSTP] {
+        ours.add(signal);
+    }
+    let mut all = ours;
+    all.add(Signal::SIGCHLD);
+    pthread_sigmask(SigmaskHow::SIG_BLOCK, Some(&all), None).context("cannot block signals")?;
+    let descriptor = SignalFd::with_flags(&ours, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC);
+    Ok(Signals(descriptor.context("cannot listen for signals")?))
+}
+
+/// Two descriptors a thread: as many as we may have.
+pub fn raise_descriptor_limit() {
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        // Not permitted: then threads beyond the limit are skipped, and counted.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
+}
+
+/// Starts the watchdog process. Without one a hang of ours would hold threads for good, so that is an error.
+pub fn start_watchdog() -> anyhow::Result<Arc<Heartbeat>> {
+    let heartbeat = Heartbeat::new().context("cannot make the heartbeat of the watchdog")?;
+    let inherited = heartbeat.for_child().context("cannot hand the heartbeat to the watchdog")?;
+    let child = std::process::Command::new("/proc/self/exe")
+        .args(["watchdog", &inherited.as_raw_fd().to_string(), &std::process::id().to_string()])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .context("cannot start the watchdog process")?;
+    // It outlives us by design; when we end, init reaps it.
+    drop(child);
+    Ok(Arc::new(heartbeat))
+}
