@@ -67,7 +67,7 @@ mod tests {
         spool
             .put(Arrival { chunk_id, platform: "rust", span_unix_ns: (u64::MAX, u64::MAX), payload, journal: None })
             .unwrap();
-        let held = spool.take().unwrap().unwrap();
+        let held = spool.take().unwrap();
         let report = ClientReport { timestamp: 1.5, discarded_events: Vec::new() };
         let content = Content { chunk: Some(&held), report: Some(&report), client: ("acme", "1"), sent_at: "now" };
         let mut bytes = Vec::new();

@@ -311,3 +311,38 @@ pub fn recover(folder: &Path, spooled: &[String]) -> io::Result<Vec<RecoveredSes
     }
     Ok(found)
 }
+
+#[cfg(test)]
+mod tests {
+    use profile::{
+        id::{Pid, ProfilerId, Tid},
+        session::Anchor,
+    };
+
+    use super::*;
+
+    /// Check that a full disk is told once, costs one file, and that the next one can be read alone.
+    #[test]
+    fn full_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let anchor = Anchor { unix_ns: 9, monotonic_ns: 1 };
+        let session = SessionInfo::new(ProfilerId(uuid::Uuid::nil()), anchor, 101.0, Pid(1));
+        let thread = |tid| Event::Thread { tid: Tid(tid), name: format!("thread {tid}") };
+        let mut journal = Journal::create(folder.path(), &session, 1).unwrap();
+        journal.append(&thread(1)).unwrap();
+        journal.flush().unwrap();
+        // Not for writing: every write fails.
+        journal.current.file = File::open(journal.path()).unwrap();
+        journal.append(&thread(2)).unwrap();
+        let error = journal.flush().unwrap_err().to_string();
+        assert!(error.starts_with("cannot write the journal "), "{error}");
+        journal.append(&thread(3)).unwrap();
+        journal.flush().unwrap();
+        drop(journal.rotate(2).unwrap());
+        journal.append(&thread(4)).unwrap();
+        drop(journal.close());
+        let found: Vec<Vec<Event>> = recover(folder.path(), &[]).unwrap().into_iter().map(Iterator::collect).collect();
+        let tick = Event::Tick { at_ns: 2 };
+        assert_eq!(found, [vec![thread(1)], vec![thread(1), thread(2), thread(3), tick, thread(4)]]);
+    }
+}

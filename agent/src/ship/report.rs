@@ -10,13 +10,13 @@ use super::limits::Category;
 /// Why chunks were thrown away, in the protocol's words.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Reason {
-    /// The spool was full, or a chunk in it too old.
+    /// The spool was full.
     CacheOverflow,
     /// A rate limit longer than we wait out.
     RatelimitBackoff,
     /// The server refused it (4xx other than 429).
     SendError,
-    /// The disk did not take it, and the network neither.
+    /// It could not be sent for as long as chunks are kept.
     NetworkError,
     /// A chunk that the server would have refused.
     Invalid,

@@ -1,7 +1,7 @@
 //! The shipper as the pipeline sees it: takes chunks, tells how it goes. The sending is done by its thread (`worker`).
 
 use std::{
-    io,
+    fs, io,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread::JoinHandle,
@@ -11,7 +11,7 @@ use std::{
 use profile::chunk::Chunk;
 use thiserror::Error;
 use tokio::sync::{Notify, watch};
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
 use super::{
     client::Sender,
@@ -19,7 +19,7 @@ use super::{
     limits::{Category, Headers, Limits},
     report::{Reason, Reports},
     settings::ShipSettings,
-    spool::{Arrival, Header, Spool},
+    spool::{Arrival, GivenUp, Header, REFUSED, Spool},
     worker::Worker,
 };
 
@@ -104,6 +104,7 @@ impl Shipper {
         let folder = settings.folder();
         let spool = Spool::open(&folder, settings.bounds).map_err(|error| ShipError::Folder(folder, error))?;
         let spooled_journals = spool.journals();
+        look_at_others(&settings);
         let sender = Sender::new(&settings).map_err(ShipError::Tls)?;
         let shared = Shared { settings, spool: Mutex::new(spool), state: Mutex::default(), wake: Notify::new() };
         let (shared, (stop, stopped)) = (Arc::new(shared), watch::channel(None));
@@ -141,12 +142,12 @@ impl Shipper {
     pub fn put(&self, chunk: Arrival<'_>) -> Result<(), ShipError> {
         let category = Category::of_platform(chunk.platform);
         if self.shared.state().paused.until(category, Instant::now()).is_some() {
-            self.shared.give_up(Reason::RatelimitBackoff, [category]);
+            self.shared.give_up(Reason::RatelimitBackoff, category);
             return Ok(());
         }
         let put = self.shared.spool().put(chunk);
         let given_up = put.map_err(|error| ShipError::Write(self.shared.settings.folder(), error))?;
-        self.shared.give_up(Reason::CacheOverflow, given_up.iter().map(category_of));
+        self.shared.give_up_all(&given_up);
         self.shared.wake.notify_one();
         Ok(())
     }
@@ -193,17 +194,19 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts chunks that were thrown away.
-    pub(super) fn give_up(&self, reason: Reason, chunks: impl IntoIterator<Item = Category>) {
+    /// Counts a chunk that was thrown away.
+    pub(super) fn give_up(&self, reason: Reason, category: Category) {
         let mut state = self.state();
-        let before = state.status.given_up;
-        for category in chunks {
-            state.count(reason, category, 1);
-            state.status.given_up = state.status.given_up.saturating_add(1);
-        }
-        let chunks = state.status.given_up.saturating_sub(before);
-        if chunks > 0 {
-            error!(chunks, reason = reason.as_str(), "Chunks were thrown away unsent.");
+        state.count(reason, category, 1);
+        state.status.given_up = state.status.given_up.saturating_add(1);
+        drop(state);
+        error!(reason = reason.as_str(), "A chunk was thrown away unsent.");
+    }
+
+    /// The same for those that the spool gave up.
+    pub(super) fn give_up_all(&self, chunks: &[GivenUp]) {
+        for chunk in chunks {
+            self.give_up(chunk.reason, category_of(&chunk.header));
         }
     }
 
@@ -237,6 +240,20 @@ impl State {
         self.reports.count(reason, category, chunks);
         if !self.reports.is_empty() {
             self.reports_since.get_or_insert_with(Instant::now);
+        }
+    }
+}
+
+/// Chunks for other DSNs wait until one of these is used again, or until they are too old.
+fn look_at_others(settings: &ShipSettings) {
+    let ours = settings.folder();
+    let folders = fs::read_dir(&settings.spool).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+    for folder in folders.filter(|folder| *folder != ours && folder.join(REFUSED).is_dir()) {
+        let Ok(mut spool) = Spool::open(&folder, settings.bounds) else { continue };
+        let given_up = spool.make_room(0).len();
+        let (chunks, bytes) = spool.waiting();
+        if chunks > 0 || given_up > 0 {
+            info!(folder = %folder.display(), chunks, bytes, given_up, "Chunks for another DSN wait.");
         }
     }
 }

@@ -19,9 +19,10 @@
 //! - A payload that doesn't match its checksum is moved to `refused/`: it is nothing a server should see.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, File},
     io::{self, BufRead, BufReader, Read, Write},
+    ops::Bound,
     path::{Path, PathBuf},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -30,10 +31,13 @@ use profile::id::ChunkId;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
-use super::files;
+use super::{files, report::Reason};
 
 const SUFFIX: &str = "chunk";
 const ANSWER: &str = "answer";
+
+/// The folder of the refused chunks.
+pub(super) const REFUSED: &str = "refused";
 
 /// A header line is some 300 bytes; a longer one is damage.
 const HEADER_BYTES_MAX: u64 = 4096;
@@ -95,6 +99,17 @@ pub struct Spool {
     bounds: Bounds,
     /// Bytes by name. Other agents add and remove files: this is what was seen last.
     waiting: BTreeMap<String, u64>,
+    /// Files that can't be read or deleted: coming back to them would go on for ever.
+    ignored: BTreeSet<String>,
+}
+
+/// A chunk that was thrown away to keep the bounds.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct GivenUp {
+    /// Which.
+    pub header: Header,
+    /// `NetworkError`: it waited too long to be sent; `CacheOverflow`: it had to make room.
+    pub reason: Reason,
 }
 
 /// A chunk that is being sent: locked until this is dropped. Dropped without a word, it goes on waiting.
@@ -111,9 +126,10 @@ pub struct Held {
 impl Spool {
     /// Opens the folder of a DSN, making it if need be.
     pub fn open(folder: &Path, bounds: Bounds) -> io::Result<Self> {
-        let refused = folder.join("refused");
+        let refused = folder.join(REFUSED);
         files::make_folder(&refused)?;
-        let mut spool = Self { folder: folder.to_owned(), refused, bounds, waiting: BTreeMap::new() };
+        let mut spool =
+            Self { folder: folder.to_owned(), refused, bounds, waiting: BTreeMap::new(), ignored: BTreeSet::new() };
         spool.look()?;
         Ok(spool)
     }
@@ -121,6 +137,7 @@ impl Spool {
     /// Looks at the folder anew: other agents add chunks, and leave them when they die.
     pub fn look(&mut self) -> io::Result<()> {
         self.waiting = sizes(&self.folder)?;
+        self.waiting.retain(|name, _| !self.ignored.contains(name));
         Ok(())
     }
 
@@ -129,74 +146,81 @@ impl Spool {
         (self.waiting.len(), self.waiting.values().sum())
     }
 
-    /// Makes a chunk durable. Gives the headers of those that were given up for it: the oldest, where bytes or the disk
-    /// are short, and those too old. The new one may be among them, if it is larger than the whole spool may be.
-    pub fn put(&mut self, chunk: Arrival<'_>) -> io::Result<Vec<Header>> {
-        let (start, end) = chunk.span_unix_ns;
-        let header = Header {
-            chunk_id: chunk.chunk_id,
-            platform: chunk.platform.to_owned(),
-            start_unix_ns: start,
-            end_unix_ns: end,
-            payload_bytes: u64::try_from(chunk.payload.len()).unwrap_or(u64::MAX),
-            crc32: crc32fast::hash(chunk.payload),
-            journal: chunk.journal.map(str::to_owned),
-        };
+    /// Makes a chunk durable. Gives what was given up for it: the oldest, where bytes or the disk are short, and those
+    /// too old. The new one may be among them, if it is larger than the whole spool may be.
+    pub fn put(&mut self, chunk: Arrival<'_>) -> io::Result<Vec<GivenUp>> {
+        let header = Header::of(chunk);
+        let reason = Reason::CacheOverflow;
         if header.payload_bytes > self.bounds.bytes.min(PAYLOAD_BYTES_MAX) {
-            return Ok(vec![header]);
+            return Ok(vec![GivenUp { header, reason }]);
         }
         let mut given_up = self.make_room(header.payload_bytes);
-        let name = format!("{start:020}-{}.{SUFFIX}", chunk.chunk_id);
+        let name = format!("{:020}-{}.{SUFFIX}", header.start_unix_ns, chunk.chunk_id);
         loop {
             match self.write(&name, &header, chunk.payload) {
                 Ok(bytes) => {
                     self.waiting.insert(name, bytes);
                     return Ok(given_up);
                 }
-                Err(error) if is_disk_full(&error) => given_up.push(self.give_up_oldest().ok_or(error)?),
+                Err(error) if is_disk_full(&error) => {
+                    let header = self.give_up_oldest().ok_or(error)?;
+                    given_up.push(GivenUp { header, reason });
+                }
                 Err(error) => return Err(error),
             }
         }
     }
 
     /// Gives up what is too old, and the oldest ones until `bytes` more are within the bound.
-    pub fn make_room(&mut self, bytes: u64) -> Vec<Header> {
+    pub fn make_room(&mut self, bytes: u64) -> Vec<GivenUp> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let oldest = now.saturating_sub(self.bounds.age).as_nanos();
         let mut given_up = Vec::new();
-        let is_old = |name: &String| {
-            name.split_once('-').and_then(|(start, _)| start.parse::<u128>().ok()).is_some_and(|start| start < oldest)
-        };
-        while self.waiting.keys().next().is_some_and(is_old)
-            || self.waiting().1.saturating_add(bytes) > self.bounds.bytes
-        {
-            let Some(header) = self.give_up_oldest() else { break };
-            given_up.push(header);
+        loop {
+            let reason =
+                if self.waiting.keys().next().and_then(|name| start_of(name)).is_some_and(|start| start < oldest) {
+                    Reason::NetworkError
+                } else if self.waiting().1.saturating_add(bytes) > self.bounds.bytes {
+                    Reason::CacheOverflow
+                } else {
+                    return given_up;
+                };
+            let Some(header) = self.give_up_oldest() else { return given_up };
+            given_up.push(GivenUp { header, reason });
         }
-        given_up
     }
 
     /// Takes the oldest chunk that no one else holds.
-    pub fn take(&mut self) -> io::Result<Option<Held>> {
-        for name in self.waiting.keys().cloned().collect::<Vec<_>>() {
-            match self.hold(&name)? {
-                Some(held) => return Ok(Some(held)),
-                None => self.forget_if_gone(&name),
+    pub fn take(&mut self) -> Option<Held> {
+        let mut name = self.waiting.keys().next().cloned();
+        while let Some(this) = name {
+            match self.hold(&this) {
+                Ok(Some(held)) => return Some(held),
+                Ok(None) => self.forget_if_gone(&this),
+                Err(error) => {
+                    warn!(%error, chunk = this, "A chunk can't be read; left where it is.");
+                    self.ignore(&this);
+                }
             }
+            name = self
+                .waiting
+                .range::<str, _>((Bound::Excluded(this.as_str()), Bound::Unbounded))
+                .next()
+                .map(|(name, _)| name.clone());
         }
-        Ok(None)
+        None
     }
 
     /// A server has it: away with it. So too when it is thrown away for a rate limit.
     pub fn done(&mut self, held: &Held) -> io::Result<()> {
         self.waiting.remove(&held.name);
-        files::remove(&self.folder.join(&held.name))
+        files::remove(&self.folder.join(&held.name)).inspect_err(|_| self.ignore(&held.name))
     }
 
     /// Moves a chunk that a server refused aside, with the answer. The oldest refused ones make room for it.
     pub fn refuse(&mut self, held: &Held, answer: &str) -> io::Result<()> {
         self.waiting.remove(&held.name);
-        self.set_aside(&held.name, answer)
+        self.set_aside(&held.name, answer).inspect_err(|_| self.ignore(&held.name))
     }
 
     /// How many refused chunks are kept.
@@ -244,6 +268,11 @@ impl Spool {
         Ok(Some(Held { header, payload, name: name.to_owned(), _locked: locked }))
     }
 
+    fn ignore(&mut self, name: &str) {
+        self.waiting.remove(name);
+        self.ignored.insert(name.to_owned());
+    }
+
     fn forget_if_gone(&mut self, name: &str) {
         if !self.folder.join(name).exists() {
             self.waiting.remove(name);
@@ -256,8 +285,12 @@ impl Spool {
             let path = self.folder.join(&name);
             let Ok(Some(locked)) = files::open_locked(&path) else { continue };
             let header = read_header(&mut BufReader::new(&locked));
+            if files::remove(&path).is_err() {
+                self.ignore(&name);
+                continue;
+            }
             self.waiting.remove(&name);
-            if files::remove(&path).is_ok() && header.is_some() {
+            if header.is_some() {
                 return header;
             }
         }
@@ -276,9 +309,31 @@ impl Spool {
         if bytes > self.bounds.refused_bytes {
             return files::remove(&from);
         }
-        fs::write(to.with_extension(ANSWER), answer)?;
-        fs::rename(from, to)
+        if let Err(error) = fs::write(to.with_extension(ANSWER), answer) {
+            warn!(%error, chunk = name, answer, "The answer to a refused chunk can't be kept.");
+        }
+        fs::rename(&from, to).or_else(|_| files::remove(&from))
     }
+}
+
+impl Header {
+    fn of(chunk: Arrival<'_>) -> Self {
+        let (start_unix_ns, end_unix_ns) = chunk.span_unix_ns;
+        Self {
+            chunk_id: chunk.chunk_id,
+            platform: chunk.platform.to_owned(),
+            start_unix_ns,
+            end_unix_ns,
+            payload_bytes: u64::try_from(chunk.payload.len()).unwrap_or(u64::MAX),
+            crc32: crc32fast::hash(chunk.payload),
+            journal: chunk.journal.map(str::to_owned),
+        }
+    }
+}
+
+/// When a chunk began, by its name.
+fn start_of(name: &str) -> Option<u128> {
+    name.split_once('-')?.0.parse().ok()
 }
 
 fn sizes(folder: &Path) -> io::Result<BTreeMap<String, u64>> {

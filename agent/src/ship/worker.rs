@@ -99,12 +99,8 @@ impl Worker {
         self.look(now);
         let taken = self.shared.spool().take();
         match taken {
-            Ok(Some(held)) => self.handle(held, now).await,
-            Ok(None) => self.report(now).await,
-            Err(error) => {
-                self.fail(&format!("cannot read the spool: {error}"), None);
-                Next::Step
-            }
+            Some(held) => self.handle(held, now).await,
+            None => self.report(now).await,
         }
     }
 
@@ -120,7 +116,7 @@ impl Worker {
         }
         let given_up = spool.make_room(0);
         drop(spool);
-        self.shared.give_up(Reason::CacheOverflow, given_up.iter().map(category_of));
+        self.shared.give_up_all(&given_up);
     }
 
     /// Sends a chunk, or does with it what a rate limit demands.
@@ -131,7 +127,7 @@ impl Worker {
             (state.paused.until(category, now), state.limits.until(category, now))
         };
         if paused.is_some() {
-            self.shared.give_up(Reason::RatelimitBackoff, [category]);
+            self.shared.give_up(Reason::RatelimitBackoff, category);
             self.forget(&held);
             return Next::Step;
         }

@@ -140,6 +140,7 @@ fn spool_forgets_the_old() {
     let shipper = Shipper::start(ShipSettings { bounds, ..hasty(&receiver.dsn(), folder.path()) }).unwrap();
     receiver.wait_for_chunks(1);
     assert_eq!(shipper.drain(Duration::from_secs(5)).given_up, 2);
+    assert_eq!(receiver.reported(), ["network_error profile_chunk 2"]);
     assert_eq!(numbers(&receiver), [2]);
 }
 
