@@ -22,6 +22,7 @@ use tokio::sync::{mpsc, oneshot};
 
 mod http;
 mod judge;
+mod tls;
 
 /// The key that is let in.
 pub const KEY: &str = "0123456789abcdef0123456789abcdef";
@@ -128,6 +129,7 @@ pub struct Receiver {
     shared: Arc<Shared>,
     address: SocketAddr,
     orders: mpsc::UnboundedSender<Order>,
+    tls: Option<tls::Tls>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -173,13 +175,22 @@ impl Shared {
 impl Receiver {
     /// Listens on a free port of loopback.
     pub fn start() -> Self {
+        Self::serve(None)
+    }
+
+    /// The same with TLS, for clients that trust [`Receiver::certificate`].
+    pub fn start_tls() -> Self {
+        Self::serve(Some(tls::Tls::new()))
+    }
+
+    fn serve(tls: Option<tls::Tls>) -> Self {
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
         listener.set_nonblocking(true).expect("a socket can be made non-blocking");
         let (shared, (orders, ordered)) = (Arc::new(Shared::default()), mpsc::unbounded_channel());
-        let serving = shared.clone();
-        let thread = std::thread::spawn(move || http::serve(listener, address, &serving, ordered));
-        Self { shared, address, orders, thread: Some(thread) }
+        let (serving, showing) = (shared.clone(), tls.clone());
+        let thread = std::thread::spawn(move || http::serve(listener, address, &serving, showing.as_ref(), ordered));
+        Self { shared, address, orders, tls, thread: Some(thread) }
     }
 
     /// Listens on a port where nothing listens yet.
@@ -196,7 +207,13 @@ impl Receiver {
 
     /// What lets a client in.
     pub fn dsn(&self) -> String {
-        format!("http://{KEY}@{}/{PROJECT}", self.address)
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{KEY}@{}/{PROJECT}", self.address)
+    }
+
+    /// Its certificate as PEM: what the file named by `SSL_CERT_FILE` must hold. Empty without TLS.
+    pub fn certificate(&self) -> &str {
+        self.tls.as_ref().map_or("", tls::Tls::pem)
     }
 
     /// Closes the port and every connection, or opens it again.

@@ -17,9 +17,16 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::TokioIo;
-use tokio::{net::TcpListener, sync::mpsc, task::JoinSet, time::Sleep};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
+    sync::mpsc,
+    task::JoinSet,
+    time::Sleep,
+};
+use tokio_rustls::TlsAcceptor;
 
-use super::{Answer, Order, Request, Shared, judge};
+use super::{Answer, Order, Request, Shared, judge, tls::Tls};
 
 /// So that what was written gets out before the connection breaks.
 const BREAK_AFTER: Duration = Duration::from_millis(20);
@@ -29,6 +36,7 @@ pub(super) fn serve(
     listener: std::net::TcpListener,
     address: SocketAddr,
     shared: &Arc<Shared>,
+    tls: Option<&Tls>,
     mut orders: mpsc::UnboundedReceiver<Order>,
 ) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
@@ -50,7 +58,7 @@ pub(super) fn serve(
                 },
                 stream = accept(listener.as_ref()) => {
                     shared.state().connections += 1;
-                    connections.spawn(converse(stream, shared.clone()));
+                    connections.spawn(encrypt(stream, tls.map(Tls::acceptor), shared.clone()));
                 }
             }
         }
@@ -64,7 +72,19 @@ async fn accept(listener: Option<&TcpListener>) -> tokio::net::TcpStream {
     }
 }
 
-async fn converse(stream: tokio::net::TcpStream, shared: Arc<Shared>) {
+async fn encrypt(stream: tokio::net::TcpStream, tls: Option<TlsAcceptor>, shared: Arc<Shared>) {
+    match tls {
+        None => converse(stream, shared).await,
+        Some(tls) => {
+            // A client that doesn't trust us ends here.
+            if let Ok(stream) = tls.accept(stream).await {
+                converse(stream, shared).await;
+            }
+        }
+    }
+}
+
+async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, shared: Arc<Shared>) {
     let service = service_fn(move |request| answer(request, shared.clone()));
     // Connections that we or the client break off are what tests are about.
     let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;

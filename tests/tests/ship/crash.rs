@@ -1,4 +1,4 @@
-//! Agents that are killed. Each test runs this program again as the agent.
+//! Agents in processes of their own: killed ones, and ones with another environment. Each test runs this program again.
 
 use std::{
     path::Path,
@@ -45,7 +45,8 @@ fn agent_process() {
         "send 1" => {
             let shipper = Shipper::start(hasty(&dsn, folder)).unwrap();
             submit(&shipper, 0);
-            assert_eq!(shipper.drain(Duration::from_secs(10)).sent, 1);
+            let status = shipper.drain(Duration::from_secs(2));
+            assert_eq!((status.sent, status.last_error), (1, None));
         }
         "journal" => super::journal::write_for_ever(folder),
         "secrets" => super::secrets::talk(&dsn, folder),
@@ -116,4 +117,19 @@ fn through_a_proxy() {
     assert!(status.success());
     assert_eq!(proxy.requests()[0].line, "POST http://sentry.invalid:1234/api/42/envelope/");
     assert_eq!(numbers(&proxy), [0]);
+}
+
+/// Check that TLS works with the system's trust store, and that a server that is not in it gets nothing.
+#[test]
+fn over_tls() {
+    let (receiver, folder) = (Receiver::start_tls(), tempfile::tempdir().unwrap());
+    let output = agent("send 1", &receiver.dsn(), folder.path()).stderr(Stdio::piped()).output().unwrap();
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert!(log.contains(r#"(0, Some("no answer: invalid peer certificate: "#), "{log}");
+    assert!(receiver.requests().is_empty());
+    let trusted = folder.path().join("trusted.pem");
+    std::fs::write(&trusted, receiver.certificate()).unwrap();
+    let mut agent = agent("send 1", &receiver.dsn(), &folder.path().join("spool"));
+    assert!(agent.env("SSL_CERT_FILE", trusted).status().unwrap().success());
+    assert_eq!(numbers(&receiver), [0]);
 }
