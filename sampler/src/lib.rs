@@ -7,6 +7,7 @@
 //! [`sampler`] is the thread that ties them.
 
 pub mod clock;
+pub mod ledger;
 pub mod lock;
 pub mod maps;
 pub mod memory;

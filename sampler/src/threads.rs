@@ -9,6 +9,7 @@ use profile::{
 };
 
 use crate::{
+    ledger::Ledger,
     procfs::{self, Kept, Stat},
     target::thread_ids,
 };
@@ -51,6 +52,8 @@ pub struct Thread {
     pub syscall: Kept,
     /// How often it had been put on a CPU at the last consistent read.
     pub run_count: Option<u64>,
+    /// The same as last read at all: for the ledger.
+    pub counted: u64,
     /// As last seen; `None` before the first read.
     pub state: Option<ThreadState>,
     /// How many bytes to copy.
@@ -82,6 +85,7 @@ impl Thread {
             schedstat: Kept::open(pid, tid, "schedstat")?,
             syscall: Kept::open(pid, tid, "syscall")?,
             run_count: None,
+            counted: 0,
             state: None,
             copy_len: COPY_FIRST,
             deep: true,
@@ -123,6 +127,8 @@ pub struct Found {
     pub named: Vec<(Tid, String)>,
     /// Threads left out: not ours to read, or over the limits. By reason.
     pub left_out: Vec<(&'static str, u64)>,
+    /// The set of threads may have changed: look at each.
+    pub changed: bool,
 }
 
 /// The thread table of one target.
@@ -138,6 +144,8 @@ pub struct Threads {
     next_discovery: u64,
     /// A kept descriptor answered that its thread has ended.
     pub stale: bool,
+    /// What is known of all run counts together.
+    pub ledger: Ledger,
     /// Somebody must be looked at again although nobody ran.
     pub unsettled: bool,
 }
@@ -153,6 +161,7 @@ impl Threads {
             links: 0,
             next_discovery: 0,
             stale: true,
+            ledger: Ledger::default(),
             unsettled: false,
         }
     }
@@ -164,12 +173,12 @@ impl Threads {
             return Found::default();
         }
         let periodic = now >= self.next_discovery;
-        self.links = links;
-        self.stale = false;
+        let before = std::mem::replace(&mut self.links, links);
+        let stale = std::mem::take(&mut self.stale);
         if periodic {
             self.next_discovery = now.saturating_add(DISCOVERY_NS);
         }
-        let mut found = Found::default();
+        let mut found = Found { changed: links != before || stale, ..Found::default() };
         let Ok(tids) = thread_ids(self.pid) else { return found };
         self.ignored.retain(|tid, _| tids.binary_search(tid).is_ok() || tids.contains(tid));
         for tid in &tids {
@@ -188,7 +197,9 @@ impl Threads {
 
     /// Forgets a thread that has ended.
     pub fn remove(&mut self, tid: Tid) {
-        self.all.remove(&tid);
+        if let Some(thread) = self.all.remove(&tid) {
+            self.ledger.ended(tid, thread.counted);
+        }
         self.names.remove(&tid);
         self.stale = true;
     }
@@ -233,7 +244,7 @@ impl Threads {
 
     /// Programs name a thread after they have made it: names of young threads are read again.
     fn rename(&mut self, now: u64, found: &mut Found) {
-        const YOUNG_NS: u64 = 5_000_000_000;
+        const YOUNG_NS: u64 = 2_500_000_000;
         let young: Vec<Tid> = self
             .all
             .values()

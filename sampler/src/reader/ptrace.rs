@@ -27,6 +27,7 @@ use super::{
     window::{IN_FLIGHT_MAX, Slots, copied, dwarf_registers},
 };
 use crate::{
+    ledger::Ledger,
     memory, procfs,
     procfs::Syscall,
     sys::{self, Wait, monotonic_ns},
@@ -62,6 +63,8 @@ pub struct PtraceReader {
     children: SignalFd,
     late: Vec<Tid>,
     heartbeat: Arc<Heartbeat>,
+    /// What the watchdog was told last: that somebody may be stopped.
+    beating: bool,
     gate_works: bool,
     scratch: Box<[u8]>,
     /// A setting, off by default: stop a sleeper whose stack needs rbp where its call restarts unseen.
@@ -81,6 +84,7 @@ impl PtraceReader {
             children: SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?,
             late: Vec::with_capacity(1024),
             heartbeat,
+            beating: false,
             gate_works: run_count_moves(),
             scratch: vec![0; SNAPSHOT_MAX].into_boxed_slice(),
             stop_for_rbp,
@@ -97,23 +101,80 @@ impl PtraceReader {
         self.gate_works
     }
 
-    /// Nobody of the process has run since the last tick: one question proves it.
-    fn nobody_ran(&mut self, pid: Pid, threads: &mut Threads) -> bool {
-        let now = self.task_stats.as_mut().and_then(|stats| stats.runs(pid));
+    /// One question about the whole process: if its sum stands and nobody was running, nobody has run.
+    fn ask(&mut self, pid: Pid, threads: &mut Threads) -> Gate {
+        let runs = self.task_stats.as_mut().and_then(|stats| stats.runs(pid));
         let (before, running) = self.last.get(&pid).copied().unwrap_or((None, true));
-        self.last.insert(pid, (now, running));
-        let settled = !std::mem::take(&mut threads.unsettled);
-        now.is_some() && now == before && !running && settled
+        let unsettled = std::mem::take(&mut threads.unsettled);
+        Gate { runs, unsettled, nobody_ran: runs.is_some() && runs == before && !running && !unsettled }
+    }
+
+    /// Reads the counts of the threads that ran lately; if then the sum proves that all counts are known, only they may
+    /// have run. `None`: each must be asked.
+    fn who_ran(&mut self, pid: Pid, threads: &mut Threads) -> Option<Vec<Tid>> {
+        if !threads.ledger.is_exact() || !self.gate_works {
+            return None;
+        }
+        let hot = threads.ledger.hot();
+        for tid in &hot {
+            let Some(thread) = threads.all.get_mut(tid) else { continue };
+            let count = thread.schedstat.read(&mut [0; 128]).ok().and_then(procfs::parse_schedstat)?;
+            threads.ledger.read(*tid, std::mem::replace(&mut thread.counted, count), count);
+        }
+        let runs = self.task_stats.as_mut()?.runs(pid)?;
+        threads.ledger.is_current(runs.cpu_count).then_some(hot)
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "the parts of one tick, borrowed apart")]
+    fn look_at(
+        &mut self,
+        tids: Vec<Tid>,
+        target: &Target,
+        threads: &mut Threads,
+        account: &mut Account,
+        now: u64,
+        tick: &mut Tick,
+        seen: &mut Seen,
+    ) {
+        for tid in tids {
+            let Some(thread) = threads.all.get_mut(&tid) else { continue };
+            thread.late = thread.late && self.late.contains(&tid);
+            match self.look(target, thread, &mut threads.ledger, account, now) {
+                Look::Stands => {}
+                Look::Stop => {
+                    // It may run on without being switched, so its count alone would not show it.
+                    threads.ledger.stays_hot(tid);
+                    seen.to_stop.push(tid);
+                }
+                Look::Read(read) => tick.reads.push((tid, read)),
+                Look::Unread => {
+                    seen.unsettled = true;
+                    tick.reads.push((tid, Read::Unread));
+                }
+                Look::Ended => seen.ended.push(tid),
+            }
+            seen.unsettled |= thread.again;
+        }
     }
 
     /// Looks at one thread without disturbing it. `None`: it must be stopped to be read.
-    fn look(&mut self, target: &Target, thread: &mut Thread, account: &mut Account, now: u64) -> Look {
+    fn look(
+        &mut self,
+        target: &Target,
+        thread: &mut Thread,
+        ledger: &mut Ledger,
+        account: &mut Account,
+        now: u64,
+    ) -> Look {
         let mut text = [0; 256];
         let run_count = match thread.schedstat.read(&mut text) {
             Ok(text) => procfs::parse_schedstat(text).filter(|_| self.gate_works),
             Err(Errno::ESRCH | Errno::ENOENT) => return Look::Ended,
             Err(_) => None,
         };
+        if let Some(count) = run_count {
+            ledger.read(thread.tid, std::mem::replace(&mut thread.counted, count), count);
+        }
         let stood = run_count.is_some()
             && run_count == thread.run_count
             && thread.state.is_some_and(ThreadState::is_blocked)
@@ -208,6 +269,7 @@ impl PtraceReader {
         let mut flights: Vec<Flight> = Vec::with_capacity(IN_FLIGHT_MAX);
         let mut free: Vec<usize> = (0..IN_FLIGHT_MAX).rev().collect();
         self.heartbeat.open();
+        self.beating = true;
         loop {
             while let Some(slot) = free.pop() {
                 let Some(tid) = waiting.next() else {
@@ -351,8 +413,9 @@ impl PtraceReader {
     fn sleep(&mut self, ns: u64) {
         let mut polled = [PollFd::new(self.children.as_fd(), PollFlags::POLLIN)];
         let timeout = TimeSpec::from_duration(Duration::from_nanos(ns));
-        let _ = ppoll(&mut polled, Some(timeout), None);
-        while let Ok(Some(_)) = self.children.read_signal() {}
+        if matches!(ppoll(&mut polled, Some(timeout), None), Ok(ready) if ready > 0) {
+            while let Ok(Some(_)) = self.children.read_signal() {}
+        }
     }
 
     /// A stop that nobody waits for any more: let it go at once, with its signal.
@@ -377,12 +440,14 @@ impl PtraceReader {
         }
     }
 
-    fn beat(&self) {
-        if self.late.is_empty() {
-            self.heartbeat.close();
-        } else {
-            self.heartbeat.open();
+    /// Tells the watchdog whether somebody may still be stopped.
+    fn beat(&mut self) {
+        match (self.late.is_empty(), self.beating) {
+            (true, false) => {}
+            (true, true) => self.heartbeat.close(),
+            (false, _) => self.heartbeat.open(),
         }
+        self.beating = !self.late.is_empty();
     }
 }
 
@@ -396,7 +461,8 @@ impl Reader for PtraceReader {
     ) -> Tick {
         let now = monotonic_ns();
         let mut tick = Tick { at_ns: now, ..Tick::default() };
-        if self.nobody_ran(target.pid, threads) {
+        let gate = self.ask(target.pid, threads);
+        if gate.nobody_ran {
             tick.samples = threads.all.len() as u64;
             return tick;
         }
@@ -405,40 +471,33 @@ impl Reader for PtraceReader {
         for (why, many) in found.left_out {
             Counters::count_many(&mut account.counters.skipped, why, many);
         }
-        let mut to_stop = Vec::new();
-        let mut ended = Vec::new();
-        let mut unsettled = false;
-        let mut table = std::mem::take(&mut threads.all);
-        for thread in table.values_mut() {
-            thread.late = thread.late && self.late.contains(&thread.tid);
-            match self.look(target, thread, account, now) {
-                Look::Stands => {}
-                Look::Stop => to_stop.push(thread.tid),
-                Look::Read(read) => tick.reads.push((thread.tid, read)),
-                Look::Unread => {
-                    unsettled = true;
-                    tick.reads.push((thread.tid, Read::Unread));
-                }
-                Look::Ended => ended.push(thread.tid),
+        let few = if found.changed || gate.unsettled { None } else { self.who_ran(target.pid, threads) };
+        let mut seen = Seen::default();
+        if let Some(tids) = few {
+            self.look_at(tids, target, threads, account, now, &mut tick, &mut seen);
+        } else {
+            let all: Vec<Tid> = threads.all.keys().copied().collect();
+            self.look_at(all, target, threads, account, now, &mut tick, &mut seen);
+            let after = self.task_stats.as_mut().and_then(|stats| stats.runs(target.pid));
+            if let (Some(before), Some(after)) = (gate.runs, after) {
+                threads.ledger.swept(before.cpu_count, after.cpu_count);
             }
-            unsettled |= thread.again;
         }
-        threads.all = table;
-        let running = !to_stop.is_empty();
+        let running = !seen.to_stop.is_empty();
         if running {
-            self.stop_all(&to_stop, threads, modules, account, &mut tick.reads);
+            self.stop_all(&seen.to_stop, threads, modules, account, &mut tick.reads);
         }
-        ended.extend(tick.reads.iter().filter(|(_, read)| matches!(read, Read::Ended)).map(|(tid, _)| *tid));
+        let ended = |(tid, read): &(Tid, Read)| matches!(read, Read::Ended).then_some(*tid);
+        seen.ended.extend(tick.reads.iter().filter_map(ended));
         tick.reads.retain(|(_, read)| !matches!(read, Read::Ended));
-        for tid in ended {
+        for tid in seen.ended {
             threads.remove(tid);
             tick.reads.push((tid, Read::Ended));
         }
         let unread = tick.reads.iter().filter(|(_, read)| matches!(read, Read::Unread)).count();
         tick.samples = threads.all.len().saturating_sub(unread) as u64;
-        if let Some((_, was_running)) = self.last.get_mut(&target.pid) {
-            *was_running = running || unsettled || threads.stale;
-        }
+        threads.unsettled |= seen.unsettled || threads.stale;
+        self.last.insert(target.pid, (gate.runs, running));
         tick
     }
 
@@ -465,6 +524,22 @@ impl Reader for PtraceReader {
         self.beat();
         self.late.is_empty()
     }
+}
+
+/// What one question about a process gave.
+#[derive(Clone, Copy, Debug)]
+struct Gate {
+    runs: Option<Runs>,
+    unsettled: bool,
+    nobody_ran: bool,
+}
+
+/// What looking at threads left to do.
+#[derive(Debug, Default)]
+struct Seen {
+    to_stop: Vec<Tid>,
+    ended: Vec<Tid>,
+    unsettled: bool,
 }
 
 /// What looking at a thread led to.
