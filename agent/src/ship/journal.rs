@@ -20,23 +20,31 @@
 //! event  := postcard(profile::feed::Event)
 //! ```
 //! A file can be read alone: it begins with the modules, the live threads, the stacks on which they stand and a tick
-//! with these; other stacks of earlier files are defined again where they are used again. Reading ends at the first record that
-//! is not whole, whose checksum is wrong, or that is no event: everything before it is used, everything after is not.
+//! with these. Other stacks are not carried over: the feed forgets them when a chunk closes, and defines anew what it
+//! uses again (`sampler::Sink::forgets_stacks`). Reading ends at the first record that is not whole, whose checksum is wrong, or that is no event: everything before it is used, everything after is not.
 //! A change of [`Event`] or of [`SessionInfo`] changes the magic; a file with another one is not read.
 
 use std::{
     fs::{self, File},
     io::{self, BufReader, Read, Write},
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
-use profile::{feed::Event, session::SessionInfo};
+use profile::{
+    feed::{Event, StackId},
+    session::SessionInfo,
+    stack::RawStack,
+};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tracing::warn;
 
-use super::{carried::Carried, files, records};
+use super::{
+    carried::{Carried, Place},
+    files, records,
+};
 
 const MAGIC: &[u8; 4] = b"SPJ1";
 
@@ -78,7 +86,6 @@ pub struct Journal {
     folder: PathBuf,
     session: SessionInfo,
     number: u64,
-    carried: Carried,
     current: Current,
     /// A write failed, and was reported: nothing more goes into this file.
     failed: bool,
@@ -94,6 +101,7 @@ struct Current {
     buffer: Vec<u8>,
     /// When the oldest byte in `buffer` came.
     since: Option<Instant>,
+    carried: Carried,
 }
 
 /// A journal file whose chunk is closed, still locked. Dropped without [`Closed::delete`], it stays for [`recover`].
@@ -107,20 +115,17 @@ impl Journal {
     /// Begins the journal of a session whose first chunk begins at `start_ns`.
     pub fn create(folder: &Path, session: &SessionInfo, start_ns: u64) -> Result<Self, JournalError> {
         files::make_folder(folder).map_err(|error| JournalError::Create(folder.to_owned(), error))?;
-        let mut carried = Carried::default();
-        let current = Current::begin(folder, session, start_ns, 0, &mut carried)?;
-        Ok(Self { folder: folder.to_owned(), session: session.clone(), number: 0, carried, current, failed: false })
+        let current = Current::begin(folder, session, start_ns, 0, &[])?;
+        Ok(Self { folder: folder.to_owned(), session: session.clone(), number: 0, current, failed: false })
     }
 
     /// Takes an event. An error is given once; after it, events are only remembered, until [`Journal::rotate`].
     pub fn append(&mut self, event: &Event) -> Result<(), JournalError> {
-        let definition = self.carried.note(event);
         if self.failed {
+            self.current.carried.note(event, None);
             return Ok(());
         }
-        for event in definition.iter().chain([event]) {
-            self.current.push(event)?;
-        }
+        self.current.push(event)?;
         if self.current.is_due() { self.flush() } else { Ok(()) }
     }
 
@@ -140,7 +145,8 @@ impl Journal {
     pub fn rotate(&mut self, at_ns: u64) -> Result<Closed, JournalError> {
         self.flush_last();
         let number = self.number.saturating_add(1);
-        let next = Current::begin(&self.folder, &self.session, at_ns, number, &mut self.carried)?;
+        let opening = self.current.carried.opening(at_ns, |place| self.current.stack(place));
+        let next = Current::begin(&self.folder, &self.session, at_ns, number, &opening)?;
         let Current { path, file, .. } = std::mem::replace(&mut self.current, next);
         self.number = number;
         self.failed = false;
@@ -174,37 +180,43 @@ impl Current {
         session: &SessionInfo,
         start_ns: u64,
         number: u64,
-        carried: &mut Carried,
+        opening: &[Event],
     ) -> Result<Self, JournalError> {
         let path = folder.join(format!("{}-{number:08}.{SUFFIX}", session.profiler_id));
         let part = path.with_extension(files::PART);
-        let mut buffer = MAGIC.to_vec();
-        let header = Header { session: session.clone(), start_ns };
-        encode(&mut buffer, &header)?;
-        let opening = if number == 0 { Vec::new() } else { carried.opening(start_ns) };
-        for event in &opening {
-            encode(&mut buffer, event)?;
-        }
-        let write = || -> io::Result<File> {
-            let mut file = files::create(&part)?;
+        let make = || -> io::Result<File> {
+            let file = files::create(&part)?;
             files::lock(&file)?;
-            file.write_all(&buffer)?;
-            fs::rename(&part, &path)?;
             Ok(file)
         };
-        let file = write().map_err(|error| {
+        let failed = |error| {
             let _ = files::remove(&part);
             JournalError::Create(folder.to_owned(), error)
-        })?;
-        let written = u64::try_from(buffer.len()).unwrap_or(u64::MAX);
-        buffer.clear();
-        Ok(Self { path, file, written, buffer, since: None })
+        };
+        let file = make().map_err(failed)?;
+        let mut new = Self { path, file, written: 0, buffer: MAGIC.to_vec(), since: None, carried: Carried::default() };
+        encode(&mut new.buffer, &Header { session: session.clone(), start_ns })?;
+        opening.iter().try_for_each(|event| new.push(event))?;
+        new.flush()?;
+        fs::rename(&part, &new.path).map_err(failed)?;
+        Ok(new)
     }
 
     fn push(&mut self, event: &Event) -> Result<(), JournalError> {
+        self.carried.note(event, Some(Place(self.written.saturating_add(length(&self.buffer)))));
         encode(&mut self.buffer, event)?;
         self.since.get_or_insert_with(Instant::now);
         Ok(())
+    }
+
+    /// Reads a definition back that was flushed.
+    fn stack(&self, place: Place) -> Option<(StackId, RawStack)> {
+        let (mut reader, mut payload) = (At { file: &self.file, position: place.0 }, Vec::new());
+        records::next(&mut reader, &mut payload).ok().filter(|whole| *whole)?;
+        match postcard::from_bytes(&payload).ok()? {
+            Event::Stack(id, stack) => Some((id, stack)),
+            _ => None,
+        }
     }
 
     fn is_due(&self) -> bool {
@@ -214,7 +226,7 @@ impl Current {
     fn flush(&mut self) -> Result<(), JournalError> {
         let result = self.file.write_all(&self.buffer);
         if result.is_ok() {
-            self.written = self.written.saturating_add(u64::try_from(self.buffer.len()).unwrap_or(u64::MAX));
+            self.written = self.written.saturating_add(length(&self.buffer));
         } else {
             // Half a record would hide what may come after it.
             let _ = self.file.set_len(self.written);
@@ -230,6 +242,24 @@ fn encode<T: Serialize>(buffer: &mut Vec<u8>, value: &T) -> Result<(), JournalEr
     records::append(buffer, |buffer| postcard::to_io(value, buffer).map(|_| ()))
         .map(|_| ())
         .map_err(JournalError::Encode)
+}
+
+fn length(buffer: &[u8]) -> u64 {
+    u64::try_from(buffer.len()).unwrap_or(u64::MAX)
+}
+
+/// Reads a file from a position, without moving where it is written.
+struct At<'f> {
+    file: &'f File,
+    position: u64,
+}
+
+impl Read for At<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let many = self.file.read_at(into, self.position)?;
+        self.position = self.position.saturating_add(u64::try_from(many).unwrap_or(u64::MAX));
+        Ok(many)
+    }
 }
 
 impl Closed {
@@ -315,20 +345,65 @@ pub fn recover(folder: &Path, spooled: &[String]) -> io::Result<Vec<RecoveredSes
 #[cfg(test)]
 mod tests {
     use profile::{
+        address::RemoteAddr,
         id::{Pid, ProfilerId, Tid},
         session::Anchor,
+        stack::{PcKind, RawFrame, StackEnd},
+        thread::ThreadState,
     };
 
     use super::*;
+
+    fn session() -> SessionInfo {
+        SessionInfo::new(ProfilerId(uuid::Uuid::nil()), Anchor { unix_ns: 9, monotonic_ns: 1 }, 101.0, Pid(1))
+    }
+
+    fn thread(tid: i32) -> Event {
+        Event::Thread { tid: Tid(tid), name: format!("thread {tid}") }
+    }
+
+    fn stack(id: u32, pc: u64) -> Event {
+        let frame = RawFrame { pc: RemoteAddr(pc), kind: PcKind::Exact, module: None };
+        Event::Stack(StackId(id), RawStack { frames: vec![frame], end: StackEnd::Complete })
+    }
+
+    fn sample(tid: i32, stack: u32) -> Event {
+        Event::Sample { tid: Tid(tid), stack: StackId(stack), state: ThreadState::OnCpu }
+    }
+
+    fn events(folder: &Path) -> Vec<Vec<Event>> {
+        recover(folder, &[]).unwrap().into_iter().map(Iterator::collect).collect()
+    }
+
+    /// Check that each file repeats the live threads and the stacks on which they stand, over several rotations, and
+    /// nothing else; and that a thread keeps its stack although its id means another one by now.
+    #[test]
+    fn files_can_be_read_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut journal = Journal::create(folder.path(), &session(), 1).unwrap();
+        let tick = |at_ns| Event::Tick { at_ns };
+        let (zero, one, one_anew, two) = (stack(0, 10), stack(1, 11), stack(1, 99), stack(2, 12));
+        let first = [&thread(1), &thread(2), &one, &sample(4, 1), &zero, &two, &sample(1, 0), &sample(2, 2)];
+        for event in first.into_iter().chain([&one_anew, &sample(3, 1), &Event::Ended { tid: Tid(2) }]) {
+            journal.append(event).unwrap();
+        }
+        journal.rotate(6).unwrap().delete().unwrap();
+        journal.append(&sample(3, 0)).unwrap();
+        journal.append(&sample(1, 77)).unwrap();
+        drop(journal.rotate(7).unwrap());
+        drop(journal.close());
+        let opening =
+            [thread(1), tick(6), one.clone(), sample(4, 1), zero.clone(), sample(1, 0), one_anew, sample(3, 1)];
+        let second = opening.into_iter().chain([sample(3, 0), sample(1, 77)]).collect::<Vec<_>>();
+        let third = vec![thread(1), tick(7), one, sample(4, 1), zero, sample(3, 0)];
+        assert_eq!(events(folder.path()), [second, third]);
+    }
 
     /// Check that a full disk is told once, costs one file, and that the next one can be read alone.
     #[test]
     fn full_disk() {
         let folder = tempfile::tempdir().unwrap();
-        let anchor = Anchor { unix_ns: 9, monotonic_ns: 1 };
-        let session = SessionInfo::new(ProfilerId(uuid::Uuid::nil()), anchor, 101.0, Pid(1));
-        let thread = |tid| Event::Thread { tid: Tid(tid), name: format!("thread {tid}") };
-        let mut journal = Journal::create(folder.path(), &session, 1).unwrap();
+        let mut journal = Journal::create(folder.path(), &session(), 1).unwrap();
         journal.append(&thread(1)).unwrap();
         journal.flush().unwrap();
         // Not for writing: every write fails.
@@ -341,8 +416,8 @@ mod tests {
         drop(journal.rotate(2).unwrap());
         journal.append(&thread(4)).unwrap();
         drop(journal.close());
-        let found: Vec<Vec<Event>> = recover(folder.path(), &[]).unwrap().into_iter().map(Iterator::collect).collect();
         let tick = Event::Tick { at_ns: 2 };
-        assert_eq!(found, [vec![thread(1)], vec![thread(1), thread(2), thread(3), tick, thread(4)]]);
+        let second = vec![thread(1), thread(2), thread(3), tick, thread(4)];
+        assert_eq!(events(folder.path()), [vec![thread(1)], second]);
     }
 }
