@@ -1,0 +1,107 @@
+//! What is said about a wrong setting: where it stands, and what was probably meant. Never quotes a value of the file,
+//! which may be a secret; names of keys it does.
+
+use std::{ops::Range, path::PathBuf};
+
+use thiserror::Error;
+
+/// A setting is wrong.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// The file could not be read.
+    #[error("cannot read the settings file {}", path.display())]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: std::io::Error,
+    },
+    /// The file says something that cannot be.
+    #[error("{}:{line}:{column}: {what}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// 1-based.
+        line: usize,
+        /// 1-based, in characters.
+        column: usize,
+        /// What is wrong.
+        what: String,
+    },
+    /// A variable of the environment says something that cannot be.
+    #[error("{name}: {what}")]
+    Environment {
+        /// Which.
+        name: &'static str,
+        /// What is wrong.
+        what: String,
+    },
+}
+
+impl ConfigError {
+    pub(crate) fn in_file(path: PathBuf, text: &str, error: &toml::de::Error) -> Self {
+        let (line, column) = place(text, error.span());
+        Self::File { path, line, column, what: with_nearest(error.message()) }
+    }
+}
+
+/// Line and column of the first byte of a span; the file's first character where there is none.
+fn place(text: &str, span: Option<Range<usize>>) -> (usize, usize) {
+    let start = span.map_or(0, |span| span.start);
+    let before = text.get(..start).unwrap_or(text);
+    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+    let column = before.get(line_start..).map_or(0, |text| text.chars().count()) + 1;
+    (before.matches('\n').count() + 1, column)
+}
+
+/// "unknown field `a`, expected one of `b`, `c`" becomes "unknown key `a`; did you mean `b`?". Any other message is left.
+fn with_nearest(message: &str) -> String {
+    let message = message.trim_end();
+    if !message.starts_with("unknown field") {
+        return message.to_owned();
+    }
+    let mut names = message.split('`').skip(1).step_by(2);
+    let Some(typed) = names.next() else { return message.to_owned() };
+    let known: Vec<&str> = names.collect();
+    let nearest = known.iter().map(|name| (distance(typed, name), *name)).min();
+    match nearest {
+        Some((edits, name)) if edits <= name.len().div_ceil(2) => {
+            format!("unknown key `{typed}`; did you mean `{name}`?")
+        }
+        _ => format!("unknown key `{typed}`; there are {}", known.join(", ")),
+    }
+}
+
+/// Edits (insert, delete, replace) from one word to another: Levenshtein's, one row at a time.
+fn distance(from: &str, to: &str) -> usize {
+    let mut row: Vec<usize> = (0..=to.chars().count()).collect();
+    for (i, a) in from.chars().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        for (b, cell) in to.chars().zip(row.iter_mut().skip(1)) {
+            let here = (diagonal + usize::from(a != b)).min(left + 1).min(*cell + 1);
+            diagonal = std::mem::replace(cell, here);
+            left = here;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Check the distance against words counted by hand.
+    #[test]
+    fn distances() {
+        assert_eq!(distance("kitten", "sitting"), 3);
+        assert_eq!(distance("", "abc"), 3);
+        assert_eq!(distance("abc", ""), 3);
+        assert_eq!(distance("rate_hertz", "rate_hz"), 3);
+        assert_eq!(distance("spool", "spool"), 0);
+    }
+}
