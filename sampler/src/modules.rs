@@ -6,7 +6,7 @@ use std::{
     fs::File,
     os::{
         fd::AsFd,
-        unix::fs::{MetadataExt, OpenOptionsExt},
+        unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
     },
     path::{Path, PathBuf},
     sync::Arc,
@@ -110,7 +110,7 @@ impl InfoCache {
         let meta = file.metadata().ok()?;
         let modified_ns = i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec());
         let key = FileKey { device: meta.dev(), inode: meta.ino(), size: meta.size(), modified_ns };
-        self.by_file.entry(key).or_insert_with(|| parse(&ReadCache::new(file))).clone()
+        self.by_file.entry(key).or_insert_with(|| parse_file(file)).clone()
     }
 
     /// Forgets files that no target maps any more.
@@ -119,6 +119,22 @@ impl InfoCache {
             parsed.as_ref().is_some_and(|parsed| parsed.info.as_ref().is_some_and(|info| Arc::strong_count(info) > 1))
         });
     }
+}
+
+/// Headers through a cache, sections straight from the file.
+fn parse_file(file: &File) -> Option<Parsed> {
+    let cache = ReadCache::new(file);
+    let layout = ElfLayout::parse(&cache).ok()?;
+    let copy = |offset, len| {
+        let mut bytes = vec![0; usize::try_from(len).ok()?];
+        file.read_exact_at(&mut bytes, offset).ok()?;
+        Some(bytes)
+    };
+    // A length that lies beyond the file's end should not cost its memory.
+    let size = file.metadata().ok()?.len();
+    let copy = |offset: u64, len: u64| if offset.checked_add(len)? <= size { copy(offset, len) } else { None };
+    let info = UnwindInfo::parse_with(&cache, Limits::default(), &copy).ok().map(Arc::new);
+    Some(Parsed { layout: Arc::new(layout), info })
 }
 
 fn parse<'d, R: object::ReadRef<'d>>(elf: R) -> Option<Parsed> {

@@ -20,6 +20,10 @@ pub const COPY_FIRST: usize = 16 * 1024;
 pub const COPY_MAX: usize = 256 * 1024;
 /// The largest copy of a sleeper's stack: nobody is stopped meanwhile, so it may take longer.
 pub const SNAPSHOT_MAX: usize = 1024 * 1024;
+/// A new thread is walked that often, until its stacks have shown to fit into a copy.
+const WALKS_FIRST: u32 = 20;
+/// And so often after a stack that nearly did not fit: depth comes back.
+const WALKS_AFTER_DEEP: u32 = 1000;
 /// The least that is worth a call.
 const COPY_MIN: usize = 1024;
 /// More threads of one process are not sampled, but counted as skipped: each takes two descriptors.
@@ -58,8 +62,8 @@ pub struct Thread {
     pub state: Option<ThreadState>,
     /// How many bytes to copy.
     pub copy_len: usize,
-    /// Its stack is deeper than a copy: walk it while it is stopped.
-    pub deep: bool,
+    /// How many more samples are walked page by page rather than copied in one piece: its stack was deep lately.
+    pub walks: u32,
     /// The last snapshot was cut for want of bytes: take another although it has not run.
     pub again: bool,
     /// The last snapshot was cut for want of rbp.
@@ -88,7 +92,7 @@ impl Thread {
             counted: 0,
             state: None,
             copy_len: COPY_FIRST,
-            deep: true,
+            walks: WALKS_FIRST,
             again: false,
             wants_rbp: false,
             pages: Vec::new(),
@@ -108,9 +112,14 @@ impl Thread {
         let with_room = need.saturating_add(need / 4).saturating_add(512).next_multiple_of(512);
         let wanted = if cut { before.saturating_mul(4) } else { with_room };
         self.copy_len = wanted.clamp(COPY_MIN, SNAPSHOT_MAX);
-        self.deep = cut || need > COPY_MAX;
+        self.walks = if cut || need > COPY_FIRST / 2 { WALKS_AFTER_DEEP } else { self.walks.saturating_sub(1) };
         self.again = cut && self.copy_len > before && self.state.is_some_and(ThreadState::is_blocked);
         self.again
+    }
+
+    /// Whether its stack is to be walked page by page.
+    pub fn is_walked(&self) -> bool {
+        self.walks > 0
     }
 
     /// Another tracer holds it: leave it alone for a while, longer each time, at most a second.

@@ -139,6 +139,7 @@ impl Unwinding {
                 let Some(state) = self.targets.get_mut(&id) else { return };
                 if sink.forgets_stacks(id) {
                     state.stacks.clear();
+                    state.next_stack = 0;
                 }
                 for at_ns in quiet {
                     sink.output(id, Output::Event(Event::Tick { at_ns }));

@@ -5,8 +5,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use gimli::{BaseAddresses, CieOrFde, DebugFrame, EhFrame, EhFrameHdr, EndianSlice, LittleEndian, UnwindSection};
 use object::{
-    LittleEndian as ObjectLittleEndian, Object, ObjectSection, ReadRef, elf,
-    read::elf::{ElfFile64, ProgramHeader},
+    LittleEndian as ObjectLittleEndian, ReadRef, elf,
+    read::{
+        CompressedData, CompressionFormat,
+        elf::{FileHeader, ProgramHeader, SectionHeader},
+    },
 };
 
 use crate::elf::{ElfError, header, program_headers};
@@ -62,6 +65,17 @@ pub(crate) enum Found<'s> {
 impl UnwindInfo {
     /// Copies the sections out of a file. A file without any is fine: then its code has no unwind information.
     pub fn parse<'d, R: ReadRef<'d>>(elf: R, limits: Limits) -> Result<Self, ElfError> {
+        let copy = |offset, len| elf.read_bytes_at(offset, len).ok().map(<[u8]>::to_vec);
+        Self::parse_with(elf, limits, &copy)
+    }
+
+    /// The same where headers come from `elf` and sections from `copy(offset, length)`: a section of 8 MB should not
+    /// be in memory twice, not even for a moment.
+    pub fn parse_with<'d, R: ReadRef<'d>>(
+        elf: R,
+        limits: Limits,
+        copy: &dyn Fn(u64, u64) -> Option<Vec<u8>>,
+    ) -> Result<Self, ElfError> {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         header(elf)?;
         let mut info = Self {
@@ -73,9 +87,9 @@ impl UnwindInfo {
             debug_frame: Vec::new(),
             debug_index: Vec::new(),
         };
-        info.by_sections(elf, limits);
+        info.by_sections(elf, limits, copy);
         if info.eh_frame.is_empty() {
-            info.by_segments(elf, limits);
+            info.by_segments(elf, limits, copy);
         }
         if info.eh_frame_hdr.is_empty() || !info.has_table() {
             info.eh_frame_hdr = Vec::new();
@@ -135,32 +149,38 @@ impl UnwindInfo {
         header.is_ok_and(|header| header.table().is_some())
     }
 
-    fn by_sections<'d, R: ReadRef<'d>>(&mut self, elf: R, limits: Limits) {
-        let Ok(file) = ElfFile64::<ObjectLittleEndian, R>::parse(elf) else { return };
-        let copy = |name: &str| -> Option<(u64, Vec<u8>)> {
-            let section = file.section_by_name(name).filter(|section| section.size() <= limits.section_bytes)?;
-            let compressed = section.compressed_data().ok()?;
-            if compressed.uncompressed_size > limits.section_bytes {
-                return None;
-            }
-            Some((section.address(), compressed.decompress().ok()?.into_owned()))
+    fn by_sections<'d, R: ReadRef<'d>>(&mut self, elf: R, limits: Limits, copy: &dyn Fn(u64, u64) -> Option<Vec<u8>>) {
+        let endian = ObjectLittleEndian;
+        let Ok(sections) = header(elf).map(|header| header.sections(endian, elf)) else { return };
+        let Ok(sections) = sections else { return };
+        let find = |name: &[u8]| sections.section_by_name(endian, name).map(|(_, section)| section);
+        let read = |name: &[u8]| -> Option<(u64, Vec<u8>)> {
+            let section = find(name)?;
+            let (offset, len) = section.file_range(endian).filter(|(_, len)| *len <= limits.section_bytes)?;
+            let bytes = copy(offset, len)?;
+            let bytes = if section.sh_flags(endian).0 & elf::SHF_COMPRESSED.0 == 0 {
+                bytes
+            } else {
+                decompress(&bytes, limits.section_bytes)?
+            };
+            Some((section.sh_addr(endian), bytes))
         };
         let mut bases = std::mem::take(&mut self.bases);
-        if let Some(text) = file.section_by_name(".text") {
-            bases = bases.set_text(text.address());
+        if let Some(text) = find(b".text") {
+            bases = bases.set_text(text.sh_addr(endian));
         }
-        if let Some(got) = file.section_by_name(".got") {
-            bases = bases.set_got(got.address());
+        if let Some(got) = find(b".got") {
+            bases = bases.set_got(got.sh_addr(endian));
         }
-        if let Some((address, bytes)) = copy(".eh_frame") {
+        if let Some((address, bytes)) = read(b".eh_frame") {
             bases = bases.set_eh_frame(address);
             self.eh_frame = bytes;
         }
-        if let Some((address, bytes)) = copy(".eh_frame_hdr").filter(|_| !self.eh_frame.is_empty()) {
+        if let Some((address, bytes)) = read(b".eh_frame_hdr").filter(|_| !self.eh_frame.is_empty()) {
             bases = bases.set_eh_frame_hdr(address);
             self.eh_frame_hdr = bytes;
         }
-        if let Some((_, bytes)) = copy(".debug_frame") {
+        if let Some((_, bytes)) = read(b".debug_frame") {
             self.debug_frame = bytes;
         }
         self.bases = bases;
@@ -168,7 +188,7 @@ impl UnwindInfo {
 
     /// Without section headers: `PT_GNU_EH_FRAME` is the search table and tells where `.eh_frame` begins; where it ends,
     /// nobody tells, so all up to the end of its segment is taken.
-    fn by_segments<'d, R: ReadRef<'d>>(&mut self, elf: R, limits: Limits) {
+    fn by_segments<'d, R: ReadRef<'d>>(&mut self, elf: R, limits: Limits, copy: &dyn Fn(u64, u64) -> Option<Vec<u8>>) {
         let endian = ObjectLittleEndian;
         let Ok(segments) = header(elf).and_then(|header| program_headers(header, elf)) else { return };
         let found = segments.iter().find(|segment| segment.p_type(endian) == elf::PT_GNU_EH_FRAME);
@@ -186,11 +206,27 @@ impl UnwindInfo {
         let skip = start.saturating_sub(holder.p_vaddr(endian));
         let len = holder.p_filesz(endian).saturating_sub(skip).min(limits.section_bytes);
         let Some(offset) = holder.p_offset(endian).checked_add(skip) else { return };
-        let Ok(eh_frame) = elf.read_bytes_at(offset, len) else { return };
+        let Some(eh_frame) = copy(offset, len) else { return };
         self.bases = bases.set_eh_frame(start);
         self.eh_frame_hdr = bytes.to_vec();
-        self.eh_frame = eh_frame.to_vec();
+        self.eh_frame = eh_frame;
     }
+}
+
+/// A section behind `Elf64_Chdr`: type, reserved, size, alignment.
+fn decompress(bytes: &[u8], limit: u64) -> Option<Vec<u8>> {
+    let (head, data) = bytes.split_at_checked(24)?;
+    let kind = u32::from_le_bytes(head.get(..4)?.try_into().ok()?);
+    let uncompressed_size = u64::from_le_bytes(head.get(8..16)?.try_into().ok()?);
+    let format = match kind {
+        1 => CompressionFormat::Zlib,
+        2 => CompressionFormat::Zstandard,
+        _ => return None,
+    };
+    if uncompressed_size > limit {
+        return None;
+    }
+    Some(CompressedData { format, data, uncompressed_size }.decompress().ok()?.into_owned())
 }
 
 /// The last function that starts at or before an address.

@@ -4,6 +4,7 @@ use gimli::{UnwindContext, UnwindTableRow};
 
 use crate::{
     info::{Found, UnwindInfo},
+    registers::RA,
     rule::{Cfa, Rule},
 };
 
@@ -19,9 +20,22 @@ pub(crate) fn rule(info: &UnwindInfo, context: &mut Context, at: u64) -> Rule {
         Found::Debug(section) => Rule::of_row(row, &section, at),
     }) {
         Ok(Some(rule)) => rule,
+        Ok(None) if is_start(info, context, at) => Rule::plain(Cfa::Start),
         Ok(None) => Rule::plain(Cfa::None),
         Err(_) => Rule::plain(Cfa::Bad),
     }
+}
+
+/// Whether an undescribed address is followed, within a few instructions, by a function without a return address.
+fn is_start(info: &UnwindInfo, context: &mut Context, at: u64) -> bool {
+    const REACH: std::ops::RangeInclusive<u64> = 1..=32;
+    REACH.step_by(4).any(|ahead| {
+        let at = at.wrapping_add(ahead);
+        let root = |row: &UnwindTableRow<usize>, _: Found<'_>, _: bool| {
+            row.register(gimli::Register(RA)) == Some(gimli::RegisterRule::Undefined)
+        };
+        matches!(with_row(info, context, at, root), Ok(Some(true)))
+    })
 }
 
 /// Hands the row that covers a file address to `use_row`, with its section and whether it is a signal trampoline.

@@ -25,6 +25,9 @@ pub enum Cfa {
     Root,
     /// No function description covers the address.
     None,
+    /// The same, just before a function that is a root: the first instructions of a thread in `clone3`, which glibc
+    /// leaves undescribed because parent and child both come by.
+    Start,
     /// The description is damaged.
     Bad,
     /// More than three registers are needed, or an expression of another form.

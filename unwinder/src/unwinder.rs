@@ -234,6 +234,7 @@ fn follow(rule: Rule, at: &At, memory: &mut impl Memory, modules: &ModuleMap, in
         Cfa::DerefSp => deref(memory, at.sp, rule),
         Cfa::Root => Err(Step::End(StackEnd::Complete)),
         Cfa::None => Err(without_info(at, memory, modules, innermost)),
+        Cfa::Start => Err(at_start(at, memory, modules)),
         Cfa::Bad => Err(Step::End(StackEnd::Truncated(Truncation::BadUnwindInfo))),
         Cfa::Full => Err(Step::Full),
     };
@@ -284,6 +285,16 @@ fn without_info(at: &At, memory: &mut impl Memory, modules: &ModuleMap, innermos
         return no_info;
     }
     Step::Guessed(At { pc, sp: bp.wrapping_add(16), bp: Some(next), kind: PcKind::Return })
+}
+
+/// In the parent `clone3` has pushed nothing; in the child there is nothing to return to.
+fn at_start(at: &At, memory: &mut impl Memory, modules: &ModuleMap) -> Step {
+    match read_word(memory, at.sp) {
+        Some(pc) if is_code(pc, modules) => {
+            Step::Guessed(At { pc, sp: at.sp.wrapping_add(8), bp: at.bp, kind: PcKind::Return })
+        }
+        _ => Step::End(StackEnd::Guessed),
+    }
 }
 
 /// Whether a return address may be one: the byte before it is code.

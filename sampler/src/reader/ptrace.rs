@@ -131,6 +131,7 @@ impl PtraceReader {
         tids: Vec<Tid>,
         target: &Target,
         threads: &mut Threads,
+        modules: &ModuleMap,
         account: &mut Account,
         now: u64,
         tick: &mut Tick,
@@ -139,7 +140,7 @@ impl PtraceReader {
         for tid in tids {
             let Some(thread) = threads.all.get_mut(&tid) else { continue };
             thread.late = thread.late && self.late.contains(&tid);
-            match self.look(target, thread, &mut threads.ledger, account, now) {
+            match self.look(target, thread, modules, &mut threads.ledger, account, now) {
                 Look::Stands => {}
                 Look::Stop => {
                     // It may run on without being switched, so its count alone would not show it.
@@ -162,6 +163,7 @@ impl PtraceReader {
         &mut self,
         target: &Target,
         thread: &mut Thread,
+        modules: &ModuleMap,
         ledger: &mut Ledger,
         account: &mut Account,
         now: u64,
@@ -198,7 +200,7 @@ impl PtraceReader {
                 if self.stop_for_rbp && thread.wants_rbp && !eintr::is_shown(number) && !self.is_same(thread, sp, pc) {
                     return Look::Stop;
                 }
-                self.snapshot(thread, state, sp, pc, account)
+                self.snapshot(thread, modules, Found { state, sp, pc }, account)
             }
             Some(Syscall::Outside { sp, pc }) => {
                 let state = match procfs::thread_stat(target.pid, thread.tid).map(|stat| stat.state) {
@@ -211,42 +213,52 @@ impl PtraceReader {
                     // Group-stopped: a ptrace stop disturbs nothing, and shows every register.
                     return if now < thread.retry_at { skip(account, "traced_by_other") } else { Look::Stop };
                 }
-                self.snapshot(thread, state, sp, pc, account)
+                self.snapshot(thread, modules, Found { state, sp, pc }, account)
             }
         }
     }
 
     /// Copies the stack of a sleeper, and proves by its run count that it slept all the while.
-    fn snapshot(&mut self, thread: &mut Thread, state: ThreadState, sp: u64, pc: u64, account: &mut Account) -> Look {
+    fn snapshot(&mut self, thread: &mut Thread, modules: &ModuleMap, found: Found, account: &mut Account) -> Look {
+        let Found { state, sp, pc } = found;
         let Some(buffer) = self.scratch.get_mut(..thread.copy_len) else { return Look::Unread };
         let got = memory::read(thread.tid, profile::address::RemoteAddr(sp), buffer).unwrap_or(0);
-        let mut text = [0; 256];
-        let after = match thread.schedstat.read(&mut text) {
-            Ok(text) => procfs::parse_schedstat(text),
-            Err(_) => return Look::Ended,
-        };
-        if self.gate_works && after != thread.run_count {
-            thread.run_count = None;
-            Counters::count(&mut account.counters.lost, "woke_while_read");
-            return Look::Unread;
+        let same = !thread.again && matches(&thread.fingerprint, sp, pc, self.scratch.get(..got).unwrap_or_default());
+        let walks = !same && thread.is_walked();
+        if walks && let Some(slot) = self.slots.get_mut(0) {
+            slot.copy(thread.tid, sp, COPY_FIRST, &thread.pages);
+            self.slots.walk(0, thread.tid, &Registers::blocked(sp, pc), modules);
         }
-        if !self.gate_works && !still_at(thread, sp, pc) {
-            Counters::count(&mut account.counters.lost, "woke_while_read");
-            return Look::Unread;
+        match self.slept(thread, sp, pc) {
+            Some(true) => {}
+            Some(false) => {
+                thread.run_count = None;
+                Counters::count(&mut account.counters.lost, "woke_while_read");
+                return Look::Unread;
+            }
+            None => return Look::Ended,
         }
-        let stack = self.scratch.get(..got).unwrap_or_default();
         thread.state = Some(state);
-        if !thread.again && matches(&thread.fingerprint, sp, pc, stack) {
+        if same {
             return Look::Read(Read::Same(state));
         }
         thread.again = false;
         thread.fingerprint.words.clear();
-        Look::Read(Read::Captured(Box::new(Capture {
-            registers: Registers::blocked(sp, pc),
-            state,
-            stack: stack.into(),
-            pages: Vec::new(),
-        })))
+        let (stack, pages) = match self.slots.get_mut(0).filter(|_| walks) {
+            Some(slot) => (slot.stack().into(), slot.pages().map(|(at, bytes)| (at, bytes.into())).collect()),
+            None => (self.scratch.get(..got).unwrap_or_default().into(), Vec::new()),
+        };
+        learn_pages(thread, &pages);
+        let registers = Registers::blocked(sp, pc);
+        Look::Read(Read::Captured(Box::new(Capture { registers, state, stack, pages })))
+    }
+
+    /// Whether a sleeper has not run since its run count was read. `None`: it has ended.
+    fn slept(&self, thread: &Thread, sp: u64, pc: u64) -> Option<bool> {
+        let mut text = [0; 128];
+        let after = procfs::parse_schedstat(thread.schedstat.read(&mut text).ok()?);
+        // Where the kernel counts no runs: the weaker proof, that it is in the same place still.
+        Some(if self.gate_works { after == thread.run_count } else { still_at(thread, sp, pc) })
     }
 
     /// Whether the thread's stack is the one it had: every word that its last unwind read is as it was.
@@ -347,8 +359,8 @@ impl PtraceReader {
         let mut text = [0; 128];
         let run_count = thread.schedstat.read(&mut text).ok().and_then(procfs::parse_schedstat);
         if let (Ok(registers), Some(slot)) = (&registers, self.slots.get_mut(flight.slot)) {
-            slot.copy(tid, registers.rsp, thread.copy_len.clamp(COPY_FIRST, COPY_MAX), &thread.pages);
-            if thread.deep {
+            slot.copy(tid, registers.rsp, stop_copy(thread), &thread.pages);
+            if thread.is_walked() {
                 self.slots.walk(flight.slot, tid, &dwarf_registers(registers), modules);
             }
             if event != 0 && eintr::was_aborted(registers) {
@@ -377,10 +389,7 @@ impl PtraceReader {
     fn captured(&mut self, slot: usize, thread: &mut Thread, registers: &user_regs_struct) -> Read {
         let Some(slot) = self.slots.get_mut(slot) else { return Read::Unread };
         let pages: Vec<(u64, Box<[u8]>)> = slot.pages().map(|(at, bytes)| (at, bytes.into())).collect();
-        if thread.deep {
-            thread.pages.clear();
-            thread.pages.extend(pages.iter().map(|(at, _)| *at));
-        }
+        learn_pages(thread, &pages);
         thread.fingerprint.words.clear();
         Read::Captured(Box::new(Capture {
             registers: dwarf_registers(registers),
@@ -474,10 +483,10 @@ impl Reader for PtraceReader {
         let few = if found.changed || gate.unsettled { None } else { self.who_ran(target.pid, threads) };
         let mut seen = Seen::default();
         if let Some(tids) = few {
-            self.look_at(tids, target, threads, account, now, &mut tick, &mut seen);
+            self.look_at(tids, target, threads, modules, account, now, &mut tick, &mut seen);
         } else {
             let all: Vec<Tid> = threads.all.keys().copied().collect();
-            self.look_at(all, target, threads, account, now, &mut tick, &mut seen);
+            self.look_at(all, target, threads, modules, account, now, &mut tick, &mut seen);
             let after = self.task_stats.as_mut().and_then(|stats| stats.runs(target.pid));
             if let (Some(before), Some(after)) = (gate.runs, after) {
                 threads.ledger.swept(before.cpu_count, after.cpu_count);
@@ -524,6 +533,14 @@ impl Reader for PtraceReader {
         self.beat();
         self.late.is_empty()
     }
+}
+
+/// Where a sleeper is.
+#[derive(Clone, Copy, Debug)]
+struct Found {
+    state: ThreadState,
+    sp: u64,
+    pc: u64,
 }
 
 /// What one question about a process gave.
@@ -615,11 +632,23 @@ fn state_at_stop(before: Option<ThreadState>, group_stopped: bool, on_cpu: bool)
     }
 }
 
+/// How much to copy in a stop: of a stack that is walked, its near end.
+fn stop_copy(thread: &Thread) -> usize {
+    if thread.is_walked() { COPY_FIRST } else { thread.copy_len.clamp(COPY_FIRST, COPY_MAX) }
+}
+
+/// The next read of the thread takes these pages at once.
+fn learn_pages(thread: &mut Thread, pages: &[(u64, Box<[u8]>)]) {
+    if thread.is_walked() {
+        thread.pages.clear();
+        thread.pages.extend(pages.iter().map(|(at, _)| *at));
+    }
+}
+
 fn is_alive(schedstat: &procfs::Kept) -> bool {
     !matches!(schedstat.read(&mut [0; 128]), Err(Errno::ESRCH | Errno::ENOENT))
 }
 
-/// Where the kernel counts no runs: the weaker proof, that it is in the same place still.
 fn still_at(thread: &Thread, sp: u64, pc: u64) -> bool {
     let mut text = [0; 256];
     match thread.syscall.read(&mut text).ok().and_then(procfs::parse_syscall) {
