@@ -15,6 +15,8 @@ pub enum Syscall {
     In {
         /// x86-64 number.
         number: u32,
+        /// The call's first argument: what rdi holds.
+        first: u64,
         /// User stack pointer.
         sp: u64,
         /// User program counter.
@@ -61,12 +63,13 @@ pub fn parse_syscall(text: &[u8]) -> Option<Syscall> {
     }
     let mut fields = text.split(|byte| *byte == b' ');
     let number = fields.next()?;
+    let first = fields.clone().next().and_then(hexadecimal).unwrap_or(0);
     let mut from_end = fields.rev();
     let pc = hexadecimal(from_end.next()?)?;
     let sp = hexadecimal(from_end.next()?)?;
     match number {
         b"-1" => Some(Syscall::Outside { sp, pc }),
-        number => Some(Syscall::In { number: u32::try_from(decimal(number)?).ok()?, sp, pc }),
+        number => Some(Syscall::In { number: u32::try_from(decimal(number)?).ok()?, first, sp, pc }),
     }
 }
 
@@ -174,7 +177,7 @@ mod tests {
         assert_eq!(parse_syscall(b"running\n"), Some(Syscall::Running));
         assert_eq!(
             parse_syscall(b"232 0x4 0x7ffd 0x1 0x3e8 0x0 0x8 0x7ffd1230 0x7f00abcd\n"),
-            Some(Syscall::In { number: 232, sp: 0x7ffd_1230, pc: 0x7f00_abcd })
+            Some(Syscall::In { number: 232, first: 4, sp: 0x7ffd_1230, pc: 0x7f00_abcd })
         );
         assert_eq!(
             parse_syscall(b"-1 0x7ffd1230 0x7f00abcd\n"),

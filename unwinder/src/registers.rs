@@ -33,6 +33,13 @@ impl Registers {
         registers
     }
 
+    /// The same with one more that is known.
+    #[must_use]
+    pub fn with(mut self, number: u16, value: u64) -> Self {
+        self.set(number, Some(value));
+        self
+    }
+
     /// Program counter, or return address further up.
     pub fn pc(&self) -> RemoteAddr {
         RemoteAddr(self.get(RA).unwrap_or(0))

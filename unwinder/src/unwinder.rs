@@ -146,7 +146,9 @@ impl Unwinder {
             match up {
                 Up::End(end) => return finish(stack, end, guessed),
                 Up::Frame(next, signal) => {
-                    if !signal && next.sp().0 <= at.sp {
+                    // A leaf may have taken its return address off the stack already (vfork).
+                    let stands = next.sp().0 == at.sp && innermost;
+                    if !signal && next.sp().0 <= at.sp && !stands {
                         return finish(stack, StackEnd::Truncated(Truncation::NoProgress), guessed);
                     }
                     kind = if signal { PcKind::Exact } else { PcKind::Return };

@@ -195,12 +195,13 @@ impl PtraceReader {
             None => skip(account, "syscall_unreadable"),
             Some(Syscall::Running) if now < thread.retry_at => skip(account, "traced_by_other"),
             Some(Syscall::Running) => Look::Stop,
-            Some(Syscall::In { number, sp, pc }) => {
+            Some(Syscall::In { number, first, sp, pc }) => {
                 let state = ThreadState::Sleeping(number);
                 if self.stop_for_rbp && thread.wants_rbp && !eintr::is_shown(number) && !self.is_same(thread, sp, pc) {
                     return Look::Stop;
                 }
-                self.snapshot(thread, modules, Found { state, sp, pc }, account)
+                let registers = blocked(number, first, sp, pc);
+                self.snapshot(thread, modules, Found { state, registers }, account)
             }
             Some(Syscall::Outside { sp, pc }) => {
                 let state = match procfs::thread_stat(target.pid, thread.tid).map(|stat| stat.state) {
@@ -213,21 +214,22 @@ impl PtraceReader {
                     // Group-stopped: a ptrace stop disturbs nothing, and shows every register.
                     return if now < thread.retry_at { skip(account, "traced_by_other") } else { Look::Stop };
                 }
-                self.snapshot(thread, modules, Found { state, sp, pc }, account)
+                self.snapshot(thread, modules, Found { state, registers: Registers::blocked(sp, pc) }, account)
             }
         }
     }
 
     /// Copies the stack of a sleeper, and proves by its run count that it slept all the while.
     fn snapshot(&mut self, thread: &mut Thread, modules: &ModuleMap, found: Found, account: &mut Account) -> Look {
-        let Found { state, sp, pc } = found;
+        let Found { state, registers } = found;
+        let (sp, pc) = (registers.sp().0, registers.pc().0);
         let Some(buffer) = self.scratch.get_mut(..thread.copy_len) else { return Look::Unread };
         let got = memory::read(thread.tid, profile::address::RemoteAddr(sp), buffer).unwrap_or(0);
         let same = !thread.again && matches(&thread.fingerprint, sp, pc, self.scratch.get(..got).unwrap_or_default());
         let walks = !same && thread.is_walked();
         if walks && let Some(slot) = self.slots.get_mut(0) {
             slot.copy(thread.tid, sp, COPY_FIRST, &thread.pages);
-            self.slots.walk(0, thread.tid, &Registers::blocked(sp, pc), modules);
+            self.slots.walk(0, thread.tid, &registers, modules);
         }
         match self.slept(thread, sp, pc) {
             Some(true) => {}
@@ -249,7 +251,6 @@ impl PtraceReader {
             None => (self.scratch.get(..got).unwrap_or_default().into(), Vec::new()),
         };
         learn_pages(thread, &pages);
-        let registers = Registers::blocked(sp, pc);
         Look::Read(Read::Captured(Box::new(Capture { registers, state, stack, pages })))
     }
 
@@ -539,8 +540,16 @@ impl Reader for PtraceReader {
 #[derive(Clone, Copy, Debug)]
 struct Found {
     state: ThreadState,
-    sp: u64,
-    pc: u64,
+    registers: Registers,
+}
+
+/// What a sleeper shows of its registers. glibc's vfork keeps its return address in rdi (the child will overwrite the
+/// stack), and the kernel shows rdi as the first argument.
+fn blocked(number: u32, first: u64, sp: u64, pc: u64) -> Registers {
+    const VFORK: u32 = 58;
+    const RDI: u16 = 5;
+    let registers = Registers::blocked(sp, pc);
+    if number == VFORK { registers.with(RDI, first) } else { registers }
 }
 
 /// What one question about a process gave.
