@@ -65,6 +65,27 @@ pub fn lock_in_memory(buffer: &[u8]) -> Result<(), Errno> {
     Errno::result(done).map(drop)
 }
 
+/// How urgently the calling thread wants a CPU.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Urgency {
+    /// As any other thread.
+    Normal,
+    /// Before every normal thread (`SCHED_FIFO`): while it holds another one stopped.
+    Now,
+}
+
+/// Sets it. Not permitted without CAP_SYS_NICE.
+pub fn set_urgency(urgency: Urgency) -> Result<(), Errno> {
+    let (policy, priority) = match urgency {
+        Urgency::Normal => (libc::SCHED_OTHER, 0),
+        Urgency::Now => (libc::SCHED_FIFO, 1),
+    };
+    let parameters = libc::sched_param { sched_priority: priority };
+    // SAFETY: `parameters` is a live struct that the kernel only reads; 0 names the calling thread.
+    let done = unsafe { libc::sched_setscheduler(0, policy | libc::SCHED_RESET_ON_FORK, &raw const parameters) };
+    Errno::result(done).map(drop)
+}
+
 /// Now, on `CLOCK_MONOTONIC`, in nanoseconds.
 pub fn monotonic_ns() -> u64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);

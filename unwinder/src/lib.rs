@@ -4,7 +4,7 @@
 //! [`ElfLayout`] and [`UnwindInfo`] are made once a file from its bytes; [`ModuleMap`] says which file is mapped where;
 //! [`Unwinder::unwind`] walks. A walk needs three registers in nearly every frame, and the rule for a frame is known by
 //! (file, address), so rules are kept in one cache for all targets ([`rule`], [`cache`]). Where a frame asks for more
-//! (signal trampolines, hand-written code), the walk is done again with every register ([`full`]).
+//! (signal trampolines, hand-written code), the walk is done again with every register.
 //!
 //! Formats: System V ABI AMD64 1.0, DWARF 5 section 6.4, Linux Standard Base 5.0 (`.eh_frame`, `.eh_frame_hdr`).
 #![forbid(unsafe_code)]

@@ -30,7 +30,7 @@ use crate::{
     ledger::Ledger,
     memory, procfs,
     procfs::Syscall,
-    sys::{self, Wait, monotonic_ns},
+    sys::{self, Urgency, Wait, monotonic_ns},
     target::Target,
     taskstats::{Runs, TaskStats},
     threads::{COPY_FIRST, COPY_MAX, SNAPSHOT_MAX, Thread, Threads},
@@ -66,6 +66,7 @@ pub struct PtraceReader {
     /// What the watchdog was told last: that somebody may be stopped.
     beating: bool,
     gate_works: bool,
+    may_hurry: bool,
     scratch: Box<[u8]>,
     /// A setting, off by default: stop a sleeper whose stack needs rbp where its call restarts unseen.
     stop_for_rbp: bool,
@@ -86,6 +87,7 @@ impl PtraceReader {
             heartbeat,
             beating: false,
             gate_works: run_count_moves(),
+            may_hurry: true,
             scratch: vec![0; SNAPSHOT_MAX].into_boxed_slice(),
             stop_for_rbp,
         })
@@ -495,7 +497,10 @@ impl Reader for PtraceReader {
         }
         let running = !seen.to_stop.is_empty();
         if running {
+            // Who holds a thread stopped must not wait for a CPU itself. Not permitted: then it may take a little longer.
+            let urgent = self.may_hurry && sys::set_urgency(Urgency::Now).is_ok();
             self.stop_all(&seen.to_stop, threads, modules, account, &mut tick.reads);
+            self.may_hurry = urgent && sys::set_urgency(Urgency::Normal).is_ok();
         }
         let ended = |(tid, read): &(Tid, Read)| matches!(read, Read::Ended).then_some(*tid);
         seen.ended.extend(tick.reads.iter().filter_map(ended));
