@@ -233,7 +233,8 @@ impl State {
         sink: &mut dyn Sink,
     ) -> RawStack {
         let mut stack = RawStack { frames: Vec::new(), end: StackEnd::Complete };
-        let mut memory = Captured { capture, sp: capture.registers.sp().0, need: 0, missed: false, words: Vec::new() };
+        let mut memory =
+            Captured { capture, tid, sp: capture.registers.sp().0, need: 0, missed: false, words: Vec::new() };
         unwinder.unwind(&capture.registers, &mut memory, self.modules.map(), &mut stack);
         let unknown = stack.end == StackEnd::Truncated(Truncation::NoModule);
         let age = monotonic_ns().saturating_sub(self.loaded_at);
@@ -294,6 +295,7 @@ impl State {
 /// A capture as memory. Remembers how far up it was read, and what.
 struct Captured<'c> {
     capture: &'c Capture,
+    tid: Tid,
     sp: u64,
     need: u64,
     missed: bool,
@@ -330,6 +332,11 @@ impl Memory for Captured<'_> {
         }
         self.missed |= at.0 > self.sp;
         false
+    }
+
+    /// Code does not change while it is on a stack, so it may be read later.
+    fn read_code(&mut self, at: RemoteAddr, into: &mut [u8]) -> bool {
+        crate::memory::read(self.tid, at, into) == Ok(into.len())
     }
 }
 

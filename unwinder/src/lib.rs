@@ -16,6 +16,7 @@ mod full;
 pub mod info;
 mod lookup;
 pub mod module_map;
+mod prologue;
 pub mod registers;
 pub mod rule;
 mod unwinder;
@@ -34,6 +35,13 @@ use profile::address::RemoteAddr;
 pub trait Memory {
     /// Fills `into` from `at` on; `false` if any byte is not there.
     fn read(&mut self, at: RemoteAddr, into: &mut [u8]) -> bool;
+
+    /// Fills `into` with code from `at` on. Asked only where a register is not known that a rule needs, so never for a
+    /// thread that shows all of them. Without code, such a stack is cut there.
+    fn read_code(&mut self, at: RemoteAddr, into: &mut [u8]) -> bool {
+        let (_, _) = (at, into);
+        false
+    }
 }
 
 /// One little-endian word.

@@ -38,6 +38,12 @@ fn is_start(info: &UnwindInfo, context: &mut Context, at: u64) -> bool {
     })
 }
 
+/// The function at a file address: its start and its length.
+pub(crate) fn function(info: &UnwindInfo, at: u64) -> Option<(u64, u64)> {
+    let (_, fde) = info.find(at).ok()??;
+    Some((fde.initial_address(), fde.len()))
+}
+
 /// Hands the row that covers a file address to `use_row`, with its section and whether it is a signal trampoline.
 /// `None`: no function there.
 pub(crate) fn with_row<T>(

@@ -68,6 +68,11 @@ impl Rule {
         Self { cfa, rbp: Rbp::Same, a: 0, b: 0, c: 0 }
     }
 
+    /// Whether the way up leads through rbp.
+    pub fn needs_rbp(&self) -> bool {
+        matches!(self.cfa, Cfa::Fp | Cfa::DerefFp)
+    }
+
     /// From the row of a function description that covers `pc` (file address).
     pub(crate) fn of_row<'s, S: UnwindSection<Slice<'s>>>(row: &UnwindTableRow<usize>, section: &S, pc: u64) -> Self {
         match row.register(gimli::Register(RA)) {

@@ -1,5 +1,7 @@
 //! The walk from the leaf to the root, frame by frame.
 
+use std::collections::HashMap;
+
 use profile::{
     address::{FileAddr, RemoteAddr},
     stack::{FRAMES_MAX, PcKind, RawFrame, RawStack, StackEnd, Truncation},
@@ -11,20 +13,26 @@ use crate::{
     full::{self, Failed},
     info::{Found, UnwindInfo},
     lookup::{self, Context},
-    read_word,
+    prologue, read_word,
     registers::{RA, RBP, RSP},
     rule::{Cfa, Rbp, Rule},
 };
 
 /// A frame that lies farther up than this is no frame: it is what a register that is no frame pointer points to.
 const FRAME_MAX: u64 = 1 << 20;
+/// More depths are not kept.
+const DEPTHS_MAX: usize = 16 * 1024;
 
 /// Walks stacks. Holds the rule cache; one for all targets.
 #[derive(Debug)]
 pub struct Unwinder {
     cache: RuleCache,
     context: Box<Context>,
+    depths: Depths,
 }
+
+/// How far rbp is above rsp, by file and return address; `None`: the code does not tell.
+type Depths = HashMap<(u32, u64), Option<u64>>;
 
 impl Default for Unwinder {
     fn default() -> Self {
@@ -59,7 +67,7 @@ impl Unwinder {
 
     /// With a cache of 2^`bits` rules of 24 bytes.
     pub fn with_cache_bits(bits: u32) -> Self {
-        Self { cache: RuleCache::new(bits), context: Box::new(Context::new()) }
+        Self { cache: RuleCache::new(bits), context: Box::new(Context::new()), depths: HashMap::new() }
     }
 
     /// Walks from `registers` to the root. Clears and fills `stack`.
@@ -99,6 +107,10 @@ impl Unwinder {
                     let pc = lookup_address(&at, range);
                     let context = &mut self.context;
                     let rule = self.cache.get_or_make(info.id(), pc, || lookup::rule(info, context, pc));
+                    if at.bp.is_none() && rule.needs_rbp() {
+                        at.bp = recover_rbp(&mut self.depths, info, pc, &at, memory, modules);
+                        guessed |= at.bp.is_some();
+                    }
                     follow(rule, &at, memory, modules, stack.frames.len() == 1)
                 }
                 None if range.module.is_some() => Step::End(StackEnd::Truncated(Truncation::ModuleUnreadable)),
@@ -139,7 +151,20 @@ impl Unwinder {
             };
             let innermost = stack.frames.len() == 1;
             let up = match &range.info {
-                Some(info) => self.full_step(info, lookup_address(&at, range), &registers, memory),
+                Some(info) => {
+                    let pc = lookup_address(&at, range);
+                    let unknown = Up::End(StackEnd::Truncated(Truncation::RegisterUnknown));
+                    let mut up = self.full_step(info, pc, &registers, memory);
+                    if up == unknown && at.bp.is_none() {
+                        let bp = recover_rbp(&mut self.depths, info, pc, &at, memory, modules);
+                        if bp.is_some() {
+                            guessed = true;
+                            registers.set(RBP, bp);
+                            up = self.full_step(info, pc, &registers, memory);
+                        }
+                    }
+                    up
+                }
                 None if range.module.is_some() => Up::End(StackEnd::Truncated(Truncation::ModuleUnreadable)),
                 None => Up::NoInfo,
             };
@@ -189,6 +214,7 @@ impl Unwinder {
 }
 
 /// A step of the exact walk.
+#[derive(PartialEq, Eq)]
 enum Up {
     Frame(Registers, bool),
     NoInfo,
@@ -223,6 +249,47 @@ fn lookup_address(at: &At, range: &MappedRange) -> u64 {
     let back = u64::from(at.kind == PcKind::Return);
     let FileAddr(address) = range.bias.to_file(RemoteAddr(at.pc.wrapping_sub(back)));
     address
+}
+
+/// rbp of a frame whose callee has not kept it, from the frame's own code; only if it leads to a call.
+fn recover_rbp(
+    depths: &mut Depths,
+    info: &UnwindInfo,
+    file_pc: u64,
+    at: &At,
+    memory: &mut impl Memory,
+    modules: &ModuleMap,
+) -> Option<u64> {
+    if at.kind != PcKind::Return {
+        return None;
+    }
+    let key = (info.id(), file_pc);
+    let depth = if let Some(known) = depths.get(&key) {
+        *known
+    } else {
+        let depth = decode_depth(info, file_pc, at, memory)?;
+        if depths.len() >= DEPTHS_MAX {
+            depths.clear();
+        }
+        depths.insert(key, depth);
+        depth
+    };
+    let bp = at.sp.checked_add(depth?)?;
+    let pc = read_word(memory, bp.checked_add(8)?)?;
+    let mut before = [0; 7];
+    let called = is_code(pc, modules) && memory.read_code(RemoteAddr(pc.wrapping_sub(7)), &mut before);
+    (called && prologue::ends_in_call(&before)).then_some(bp)
+}
+
+/// The outer `None`: the code could not be read, so try again.
+#[allow(clippy::option_option, reason = "not read and not told are two answers")]
+fn decode_depth(info: &UnwindInfo, file_pc: u64, at: &At, memory: &mut impl Memory) -> Option<Option<u64>> {
+    let (start, len) = lookup::function(info, file_pc)?;
+    let mut code = vec![0; usize::try_from(len.min(prologue::CODE_MAX)).ok()?];
+    // One past the looked-up byte is where the call returns to.
+    let into = file_pc.wrapping_add(1).wrapping_sub(start);
+    let begin = at.pc.wrapping_sub(into);
+    memory.read_code(RemoteAddr(begin), &mut code).then(|| prologue::rbp_above_rsp(&code, begin, at.pc))
 }
 
 /// Applies a rule.

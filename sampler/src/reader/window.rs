@@ -182,6 +182,11 @@ impl Memory for Walking<'_> {
         }
         true
     }
+
+    /// Asked for sleepers only: of a stopped thread every register is known.
+    fn read_code(&mut self, at: RemoteAddr, into: &mut [u8]) -> bool {
+        crate::memory::read(self.tid, at, into) == Ok(into.len())
+    }
 }
 
 impl Walking<'_> {
