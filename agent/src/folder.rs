@@ -19,20 +19,6 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// The place that is usual for such data: `$STATE_DIRECTORY`, `/var/lib/sentry-profiled` for root, else the
-    /// user's state folder.
-    pub fn usual() -> PathBuf {
-        if let Some(path) = std::env::var_os("STATE_DIRECTORY") {
-            return PathBuf::from(path);
-        }
-        if nix::unistd::geteuid().is_root() {
-            return PathBuf::from("/var/lib/sentry-profiled");
-        }
-        let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from);
-        let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state"));
-        state.or(home).unwrap_or_else(|| PathBuf::from(".")).join("sentry-profiled")
-    }
-
     /// Makes the folder if it is not there.
     pub fn open(path: PathBuf) -> anyhow::Result<Self> {
         fs::create_dir_all(&path).with_context(|| format!("cannot make the folder {}", path.display()))?;

@@ -7,10 +7,13 @@ pub mod exit;
 pub mod folder;
 pub mod launch;
 pub mod naming;
+pub mod outlet;
 pub mod pipeline;
 pub mod record;
+pub mod recover;
 pub mod run;
 pub mod session;
+pub mod settings;
 pub mod ship;
 pub mod startup;
 pub mod status;
@@ -22,5 +25,6 @@ use clap::Parser;
 /// Parses the command line, does what it says, and turns what went wrong into an exit code.
 pub fn main() -> ExitCode {
     let arguments = cli::Arguments::parse();
+    startup::start_log();
     exit::report(cli::dispatch(arguments))
 }

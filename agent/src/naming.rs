@@ -9,7 +9,7 @@ use std::{
         mpsc::{Receiver, Sender, channel},
     },
     thread::JoinHandle,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::Context;
@@ -102,11 +102,9 @@ impl Naming {
 
     /// Waits for what was asked so far, not for ever; then whoever closes a chunk or a recording may ask.
     pub fn namer(&self, target: TargetId) -> Ready<'_> {
-        let (reply, answer) = channel();
-        drop(self.requests.send(Request::Sync(reply)));
-        // In vain: then what is not named by now goes without.
-        let _ = answer.recv_timeout(CLOSE_WAIT);
-        Ready { names: &self.names, target }
+        let ready = Ready { naming: self, target, deadline: Instant::now() + CLOSE_WAIT };
+        ready.sync();
+        ready
     }
 
     /// What to install for better names.
@@ -117,20 +115,41 @@ impl Naming {
     }
 }
 
-/// Looks up what the thread has named.
+/// Looks up what the thread has named, and asks for what it has not, as long as there is time.
 #[derive(Debug)]
 pub struct Ready<'n> {
-    names: &'n Names,
+    naming: &'n Naming,
     target: TargetId,
+    deadline: Instant,
+}
+
+impl Ready<'_> {
+    /// Waits until all requests so far are done.
+    fn sync(&self) {
+        let (reply, answer) = channel();
+        drop(self.naming.requests.send(Request::Sync(reply)));
+        // In vain: then what is not named by now goes without.
+        let _ = answer.recv_timeout(self.deadline.saturating_duration_since(Instant::now()));
+    }
+
+    fn known(&self, frame: &RawFrame) -> Option<Arc<[Frame]>> {
+        let names = self.naming.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let named = names.get(&(self.target, *frame))?;
+        let postponed = named.first().is_some_and(|frame| frame.missing == Some(Missing::Budget));
+        (!postponed).then(|| Arc::clone(named))
+    }
 }
 
 impl Namer for Ready<'_> {
     fn name(&mut self, frame: &RawFrame) -> Arc<[Frame]> {
-        let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        match names.get(&(self.target, *frame)) {
-            Some(named) => Arc::clone(named),
-            None => unnamed(Missing::Budget),
+        if let Some(named) = self.known(frame) {
+            return named;
         }
+        if Instant::now() < self.deadline {
+            self.naming.prepare(self.target, vec![*frame]);
+            self.sync();
+        }
+        self.known(frame).unwrap_or_else(|| unnamed(Missing::Budget))
     }
 }
 

@@ -3,31 +3,29 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
+    path::PathBuf,
     sync::{
         Arc, Mutex, PoisonError,
-        mpsc::{Receiver, Sender, channel},
+        mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     },
     thread::JoinHandle,
+    time::Duration,
 };
 
 use anyhow::Context;
-use profile::{
-    chunk::{Chunk, SessionInfo},
-    counters::Counters,
-    record::Recorded,
-};
+use profile::{chunk::SessionInfo, counters::Counters, feed::Event, record::Recorded};
 use sampler::{Output, Sink, TargetId};
+use tracing::warn;
 
 use crate::{
     naming::Naming,
-    session::{Keep, Session},
+    outlet::Outlet,
+    session::{ClosedChunk, Keep, Session},
+    ship::Journal,
 };
 
-/// Who takes closed chunks. Called on the pipeline's thread; durable when it returns.
-pub trait Outlet: Send {
-    /// A chunk that will never change again.
-    fn chunk(&mut self, chunk: Chunk);
-}
+/// With no event for this long, what the journal holds back is written.
+const FLUSH_EVERY: Duration = Duration::from_millis(500);
 
 /// What the status line shows.
 #[derive(Clone, Debug, Default)]
@@ -70,7 +68,7 @@ type Forget = Arc<Mutex<HashSet<TargetId>>>;
 
 impl Pipeline {
     /// Starts the thread.
-    pub fn start(keep: Keep, naming: Naming, outlet: Box<dyn Outlet>) -> anyhow::Result<Self> {
+    pub fn start(keep: Keep, naming: Naming, outlet: Outlet, journals: Option<PathBuf>) -> anyhow::Result<Self> {
         let (messages, received) = channel();
         let forget = Forget::default();
         let progress = Arc::new(Mutex::new(Progress::default()));
@@ -79,6 +77,7 @@ impl Pipeline {
             keep,
             naming,
             outlet,
+            journals,
             forget: Arc::clone(&forget),
             progress: Arc::clone(&progress),
             sessions: BTreeMap::new(),
@@ -133,7 +132,9 @@ impl Sink for ToPipeline {
 struct Work {
     keep: Keep,
     naming: Naming,
-    outlet: Box<dyn Outlet>,
+    outlet: Outlet,
+    /// Where every session keeps its journal; `None`: none does.
+    journals: Option<PathBuf>,
     forget: Forget,
     progress: Arc<Mutex<Progress>>,
     sessions: BTreeMap<TargetId, Session>,
@@ -142,45 +143,64 @@ struct Work {
 
 impl Work {
     fn run(&mut self, messages: &Receiver<Message>) -> Vec<Recorded> {
-        while let Ok(message) = messages.recv() {
-            match message {
-                Message::Open(id, info) => {
-                    self.sessions.insert(id, Session::new(id, *info, self.keep, self.naming.clone()));
-                }
-                Message::Output(id, Output::Event(event)) => {
-                    let Some(session) = self.sessions.get_mut(&id) else { continue };
-                    if session.apply(&event) {
-                        self.forget.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
-                    }
-                    if matches!(event, profile::feed::Event::Cost { .. }) {
-                        self.show();
-                    }
-                }
-                Message::Output(id, Output::ModuleFile(index, file)) => self.naming.module(id, index, file),
-                Message::Output(id, Output::Gone { at_ns }) => self.gone(id, at_ns),
-                Message::Forgotten(id) => {
-                    let chunk = self.sessions.get_mut(&id).and_then(Session::close);
-                    self.keep(chunk);
+        loop {
+            match messages.recv_timeout(FLUSH_EVERY) {
+                Ok(message) => self.work(message),
+                Err(RecvTimeoutError::Timeout) => self.sessions.values_mut().for_each(Session::flush),
+                Err(RecvTimeoutError::Disconnected) => return std::mem::take(&mut self.recorded),
+            }
+        }
+    }
+
+    fn work(&mut self, message: Message) {
+        match message {
+            Message::Open(id, info) => {
+                let journal = self.journals.as_deref().filter(|_| self.keep.chunks).and_then(|folder| {
+                    let journal = Journal::create(folder, &info, info.anchor.monotonic_ns);
+                    journal.inspect_err(|error| warn!(%error, "No journal: a crash would lose the open chunk.")).ok()
+                });
+                self.sessions.insert(id, Session::new(id, *info, self.keep, self.naming.clone(), journal));
+            }
+            Message::Output(id, Output::Event(event)) => self.event(id, &event),
+            Message::Output(id, Output::ModuleFile(index, file)) => self.naming.module(id, index, file),
+            Message::Output(id, Output::Gone { at_ns }) => self.gone(id, at_ns),
+            Message::Forgotten(id) => {
+                if let Some(session) = self.sessions.get_mut(&id) {
+                    let closed = session.close();
+                    self.keep(closed);
                 }
             }
         }
-        std::mem::take(&mut self.recorded)
+    }
+
+    fn event(&mut self, id: TargetId, event: &Event) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        if session.apply(event) {
+            self.forget.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
+        }
+        if matches!(event, Event::Cost { .. }) {
+            self.show();
+        }
     }
 
     fn gone(&mut self, id: TargetId, at_ns: u64) {
         let Some(session) = self.sessions.get_mut(&id) else { return };
-        let chunk = session.close_at(at_ns);
+        let closed = session.end(at_ns);
         self.recorded.extend(session.finish(at_ns));
         self.show();
-        self.keep(chunk);
+        self.keep(closed);
         self.naming.gone(id);
         self.lock().gone += 1;
     }
 
-    fn keep(&mut self, chunk: Option<Chunk>) {
-        if let Some(chunk) = chunk {
-            self.outlet.chunk(chunk);
-            self.lock().chunks += 1;
+    fn keep(&mut self, closed: ClosedChunk) {
+        match closed.chunk {
+            Some(chunk) => {
+                self.outlet.take(chunk, closed.journal);
+                self.lock().chunks += 1;
+            }
+            None if self.keep.chunks => self.outlet.nothing(closed.platform.as_str(), closed.journal),
+            None => {}
         }
     }
 

@@ -5,43 +5,41 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use profile::{
-    chunk::Chunk,
-    export::{Options, collapsed, pprof, speedscope},
-};
+use profile::export::{Options, collapsed, pprof, speedscope};
 
 use crate::{
     cli::{Format, RecordArguments},
     exit::Failure,
-    pipeline::Outlet,
-    run::{Plan, profile, write_file},
+    outlet::Outlet,
+    run::{Plan, need_target, profile, write_file},
     session::Keep,
+    settings,
 };
 
 /// Profiles, then writes.
 pub fn record(arguments: &RecordArguments) -> Result<u8, Failure> {
-    if arguments.target.pids.is_empty() && arguments.target.command.is_empty() {
-        return Err(Failure::Usage("no target: give --pid PID, or a command after --".to_owned()));
-    }
+    need_target(&arguments.target)?;
+    let settings = settings::of_sampling(&arguments.target)?;
     // Opened first: a path that cannot be written should not cost a recording.
     let mut out = write_file(&arguments.output)?;
+    let chunks = Arc::new(Mutex::new(Vec::new()));
     let sentry = arguments.format == Format::Sentry;
-    let chunks = Collected::default();
+    let outlet = if sentry { Outlet::Collect(Arc::clone(&chunks)) } else { Outlet::Nowhere };
     let plan = Plan {
         target: &arguments.target,
-        release: None,
-        environment: None,
-        platform: None,
+        settings: &settings,
         keep: Keep { chunks: sentry, recording: true },
+        outlet,
+        journals: None,
     };
-    let done = profile(&plan, Box::new(Collected(Arc::clone(&chunks.0))))?;
+    let done = profile(&plan)?;
     let options = Options { on_cpu: arguments.on_cpu, lines: arguments.lines };
     match arguments.format {
         Format::Collapsed => collapsed::write(&done.recorded, options, &mut out)?,
         Format::Speedscope => speedscope::write(&done.recorded, options, &mut out)?,
         Format::Pprof => pprof::write(&done.recorded, options, &mut out)?,
         Format::Sentry => {
-            for chunk in chunks.0.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            for chunk in chunks.lock().unwrap_or_else(PoisonError::into_inner).iter() {
                 out.write_all(&chunk.payload)?;
                 out.write_all(b"\n")?;
             }
@@ -50,13 +48,4 @@ pub fn record(arguments: &RecordArguments) -> Result<u8, Failure> {
     out.flush()?;
     crate::status::summary(&done);
     Ok(done.code)
-}
-
-#[derive(Default)]
-struct Collected(Arc<Mutex<Vec<Chunk>>>);
-
-impl Outlet for Collected {
-    fn chunk(&mut self, chunk: Chunk) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(chunk);
-    }
 }

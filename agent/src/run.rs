@@ -3,6 +3,8 @@
 
 use std::{
     os::fd::AsFd,
+    path::PathBuf,
+    sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -12,11 +14,12 @@ use nix::{
     sys::signal::{Signal, raise},
 };
 use profile::{
-    chunk::{Anchor, Chunk, Platform, SessionInfo},
+    chunk::{Anchor, Platform, SessionInfo},
     id::{Pid, ProfilerId},
     record::Recorded,
 };
-use sampler::{Sampler, Settings, Target};
+use sampler::{Refused, Sampler, Settings, Target, TargetId};
+use tracing::warn;
 
 use crate::{
     cli::{RunArguments, TargetArguments},
@@ -24,25 +27,32 @@ use crate::{
     folder::Folder,
     launch::Launched,
     naming::{Naming, Patience},
-    pipeline::{Outlet, Pipeline},
+    outlet::Outlet,
+    pipeline::Pipeline,
+    recover::recover_all,
     session::Keep,
+    settings,
+    ship::Shipper,
     startup::{self, Signals},
     status::Status,
 };
 
+/// How often the status is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
 /// What a profiling run needs to know beside its targets.
 #[derive(Debug)]
 pub struct Plan<'a> {
-    /// Whom and how to sample.
+    /// Whom to sample and for how long.
     pub target: &'a TargetArguments,
-    /// Fields of every session.
-    pub release: Option<String>,
-    /// Fields of every session.
-    pub environment: Option<String>,
-    /// Fields of every session.
-    pub platform: Option<Platform>,
+    /// How, and what every session says.
+    pub settings: &'a config::Settings,
     /// What is kept.
     pub keep: Keep,
+    /// Where chunks go.
+    pub outlet: Outlet,
+    /// Where sessions keep their journals.
+    pub journals: Option<PathBuf>,
 }
 
 /// What came of it.
@@ -58,117 +68,160 @@ pub struct Done {
 
 /// The top-level command.
 pub fn run(arguments: &RunArguments) -> Result<u8, Failure> {
-    if arguments.target.pids.is_empty() && arguments.target.command.is_empty() {
-        return Err(Failure::Usage("no target: give --pid PID, or a command after --".to_owned()));
-    }
-    let folder = Folder::open(arguments.spool.clone().unwrap_or_else(Folder::usual))?;
-    let kept = folder.path().to_owned();
+    need_target(&arguments.target)?;
+    let settings = settings::of_run(arguments)?;
+    settings::platform(&settings)?;
+    let state = settings::state_folder(&settings);
+    let (outlet, kept) = if let Some(ship) = settings::shipping(&settings)? {
+        (Outlet::Ship(Arc::new(Shipper::start(ship)?)), None)
+    } else {
+        let folder = Folder::open(state.join("chunks"))?;
+        let path = folder.path().to_owned();
+        (Outlet::Keep(folder), Some(path))
+    };
     let plan = Plan {
         target: &arguments.target,
-        release: arguments.release.clone(),
-        environment: arguments.environment.clone(),
-        platform: arguments.platform.as_deref().map(platform).transpose()?,
-        keep: Keep { chunks: true, recording: true },
+        settings: &settings,
+        keep: Keep { chunks: true, recording: kept.is_some() },
+        outlet: outlet.clone(),
+        journals: Some(state.join("journal")),
     };
-    let done = profile(&plan, Box::new(ToFolder(folder)))?;
-    crate::status::print_hottest(&done, Some(&kept));
+    let done = profile(&plan)?;
+    if let Outlet::Ship(shipper) = &outlet {
+        crate::status::print_shipped(&shipper.drain(settings.shipping.drain.0));
+    }
+    crate::status::print_hottest(&done, kept.as_deref());
     Ok(done.code)
 }
 
-/// Checks a platform that was typed.
-pub fn platform(name: &str) -> Result<Platform, Failure> {
-    Platform::new(name).ok_or_else(|| {
-        Failure::Usage(format!(
-            "`{name}` is no platform for this profiler: lower-case words such as native, rust, python"
-        ))
-    })
-}
-
-struct ToFolder(Folder);
-
-impl Outlet for ToFolder {
-    fn chunk(&mut self, chunk: Chunk) {
-        if let Err(error) = self.0.keep(&chunk) {
-            tracing::error!(%error, "A chunk could not be kept; it is lost.");
-        }
+/// Somebody must be sampled.
+pub fn need_target(target: &TargetArguments) -> Result<(), Failure> {
+    if target.pids.is_empty() && target.command.is_empty() {
+        return Err(Failure::Usage("no target: give --pid PID, or a command after --".to_owned()));
     }
+    Ok(())
 }
 
 /// Samples the targets of `plan` until they end, a signal, or the duration.
-pub fn profile(plan: &Plan<'_>, outlet: Box<dyn Outlet>) -> Result<Done, Failure> {
+pub fn profile(plan: &Plan<'_>) -> Result<Done, Failure> {
     let signals = startup::block_signals()?;
     let mut launched = match plan.target.command.as_slice() {
         [] => None,
         command => Some(Launched::start(command)?),
     };
-    let mut pids: Vec<Pid> = plan.target.pids.iter().copied().map(Pid).collect();
-    pids.sort_unstable();
-    pids.dedup();
-    let mut targets = Vec::new();
-    for pid in pids {
-        targets.push((Target::open(pid).map_err(Failure::refused)?, false));
-    }
+    let mut targets = open_targets(plan.target)?;
     if let Some(launched) = &launched {
         targets.push((Target::open(launched.pid()).map_err(Failure::refused)?, true));
     }
     startup::raise_descriptor_limit();
     let heartbeat = startup::start_watchdog()?;
     let (naming, naming_thread) = Naming::start(symbolizer::Settings::default(), Patience::Background)?;
-    let pipeline = Pipeline::start(plan.keep, naming.clone(), outlet)?;
-    let settings = Settings { rate_hz: plan.target.rate.unwrap_or(101.0), stop_for_rbp: plan.target.stop_for_rbp };
-    let mut sampler = Sampler::start(settings, heartbeat, pipeline.sink())?;
-    let count = targets.len();
+    if let (Some(journals), Outlet::Ship(_) | Outlet::Keep(_)) = (&plan.journals, &plan.outlet) {
+        let spooled = if let Outlet::Ship(shipper) = &plan.outlet { shipper.spooled_journals() } else { &[] };
+        recover_all(journals, spooled, &naming, &plan.outlet);
+    }
+    let pipeline = Pipeline::start(plan.keep, naming.clone(), plan.outlet.clone(), plan.journals.clone())?;
+    let rate_hz = plan.settings.sampling.rate_hz.get();
+    let settings = Settings { rate_hz, stop_for_rbp: plan.settings.sampling.stop_for_rbp };
+    let sampler = Sampler::start(settings, heartbeat, pipeline.sink())?;
+    let mut at_work = AtWork { plan, sampler, pipeline, ids: Vec::new(), added: 0, resting: Vec::new() };
     for (target, paused) in targets {
         tell_tracer(target.pid);
-        let id = sampler.reserve();
-        pipeline.open(id, session_info(plan, &target, settings.rate_hz));
-        sampler.add(id, target, paused)?;
+        let id = at_work.add(target, paused)?;
         if let (true, Some(launched)) = (paused, &mut launched) {
             launched.release()?;
-            sampler.pause(id, false);
+            at_work.sampler.pause(id, false);
         }
     }
-    let status = Status::new(settings.rate_hz);
-    wait(&signals, &sampler, &pipeline, count, plan.target.duration, status);
+    wait(&signals, &mut at_work, Status::new(rate_hz));
+    let AtWork { sampler, pipeline, .. } = at_work;
     drop(sampler);
     let recorded = pipeline.finish();
     let hints = naming.hints();
     drop(naming);
     drop(naming_thread.join());
-    Ok(Done {
-        recorded,
-        hints,
-        code: launched.map_or(0, |launched| exit_code(launched, plan.target.duration.is_some())),
-    })
+    let timed = plan.target.duration.is_some();
+    Ok(Done { recorded, hints, code: launched.map_or(0, |launched| exit_code(launched, timed)) })
+}
+
+fn open_targets(arguments: &TargetArguments) -> Result<Vec<(Target, bool)>, Failure> {
+    let mut pids: Vec<Pid> = arguments.pids.iter().copied().map(Pid).collect();
+    pids.sort_unstable();
+    pids.dedup();
+    pids.into_iter().map(|pid| Ok((Target::open(pid).map_err(Failure::refused)?, false))).collect()
+}
+
+/// The running parts, and whom they sample.
+struct AtWork<'p> {
+    plan: &'p Plan<'p>,
+    sampler: Sampler,
+    pipeline: Pipeline,
+    /// Targets at work, with their pid and start time.
+    ids: Vec<(TargetId, Pid, u64)>,
+    /// How many sessions were begun.
+    added: usize,
+    /// Targets that rest while the server refuses chunks for long.
+    resting: Vec<(Pid, u64)>,
+}
+
+impl AtWork<'_> {
+    fn add(&mut self, target: Target, paused: bool) -> Result<TargetId, Failure> {
+        let id = self.sampler.reserve();
+        self.pipeline.open(id, session_info(self.plan, &target)?);
+        self.ids.push((id, target.pid, target.start_time));
+        self.sampler.add(id, target, paused)?;
+        self.added += 1;
+        Ok(id)
+    }
+
+    /// While the server limits us for longer than is waited out, nobody is sampled: what was taken would be thrown away.
+    fn rest(&mut self) -> Result<(), Failure> {
+        let Outlet::Ship(shipper) = &self.plan.outlet else { return Ok(()) };
+        if shipper.paused().is_some() {
+            for (id, pid, start_time) in self.ids.drain(..) {
+                warn!(%pid, "The server limits chunks for long; this target rests until then.");
+                self.sampler.remove(id);
+                self.resting.push((pid, start_time));
+            }
+            return Ok(());
+        }
+        for (pid, start_time) in std::mem::take(&mut self.resting) {
+            match Target::open(pid) {
+                Ok(target) if target.start_time == start_time => drop(self.add(target, false)?),
+                // Its session is being closed still: its lock is held.
+                Err(Refused::Locked(_)) => self.resting.push((pid, start_time)),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Waits for the end, answering signals and showing the status.
-fn wait(
-    signals: &Signals,
-    sampler: &Sampler,
-    pipeline: &Pipeline,
-    targets: usize,
-    duration: Option<Duration>,
-    mut status: Status,
-) {
+fn wait(signals: &Signals, at_work: &mut AtWork<'_>, mut status: Status) {
     let began = Instant::now();
     loop {
+        let duration = at_work.plan.target.duration;
         let left = duration.map_or(Duration::MAX, |duration| duration.saturating_sub(began.elapsed()));
         if left.is_zero() {
             break;
         }
-        let timeout = PollTimeout::try_from(left.min(Duration::from_millis(100))).unwrap_or(PollTimeout::ZERO);
+        let timeout = PollTimeout::try_from(left.min(LOOK_EVERY)).unwrap_or(PollTimeout::ZERO);
         let mut polled = [PollFd::new(signals.0.as_fd(), PollFlags::POLLIN)];
         let _ = poll(&mut polled, timeout);
         if let Ok(Some(signal)) = signals.0.read_signal() {
             if i32::try_from(signal.ssi_signo) != Ok(Signal::SIGTSTP as i32) {
                 break;
             }
-            suspend(sampler);
+            suspend(&at_work.sampler);
         }
-        let progress = pipeline.progress();
-        status.show(&progress, began.elapsed());
-        if progress.gone >= targets {
+        if let Err(error) = at_work.rest() {
+            warn!(?error, "A target that rested cannot be sampled again.");
+        }
+        let progress = at_work.pipeline.progress();
+        let shipped = if let Outlet::Ship(shipper) = &at_work.plan.outlet { Some(shipper.status()) } else { None };
+        status.show(&progress, shipped.as_ref(), began.elapsed());
+        if progress.gone >= at_work.added && at_work.resting.is_empty() {
             break;
         }
     }
@@ -180,31 +233,35 @@ fn suspend(sampler: &Sampler) {
     if sampler.drain() {
         let _ = raise(Signal::SIGSTOP);
     } else {
-        tracing::warn!(
-            "A thread that was interrupted has not stopped yet; not suspending, so that it is not left stopped."
-        );
+        warn!("A thread that was interrupted has not stopped yet; not suspending, so that it is not left stopped.");
     }
 }
 
 fn tell_tracer(pid: Pid) {
     let tracer = sampler::target::tracer_of(pid);
     if tracer != 0 {
-        tracing::warn!(%pid, tracer, "The target is held by another tracer (a debugger, strace?); its running threads are skipped until it lets go.");
+        warn!(%pid, tracer, "The target is held by another tracer (a debugger, strace?); its running threads are skipped until it lets go.");
     }
 }
 
-fn session_info(plan: &Plan<'_>, target: &Target, rate_hz: f64) -> SessionInfo {
+fn session_info(plan: &Plan<'_>, target: &Target) -> Result<SessionInfo, Failure> {
+    let rate_hz = plan.settings.sampling.rate_hz.get();
     let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let anchor = Anchor { unix_ns: sampler::sys::ns(unix), monotonic_ns: sampler::sys::monotonic_ns() };
     let mut info = SessionInfo::new(ProfilerId(uuid::Uuid::new_v4()), anchor, rate_hz, target.pid);
-    info.release.clone_from(&plan.release);
-    info.environment.clone_from(&plan.environment);
-    if let Some(platform) = &plan.platform {
-        info.platform = platform.clone();
-    }
+    info.release.clone_from(&plan.settings.output.release);
+    info.environment.clone_from(&plan.settings.output.environment);
+    info.platform = settings::platform(plan.settings)?.unwrap_or_else(|| platform_of(target));
+    info.in_app = settings::in_app(plan.settings);
+    info.naming = settings::naming(plan.settings);
     info.host = nix::unistd::gethostname().ok().map(|name| name.to_string_lossy().into_owned());
     info.exe = Some(target.exe.to_string_lossy().into_owned());
-    info
+    Ok(info)
+}
+
+/// A program that rustc made says so in its `.comment` section or by its runtime's names.
+fn platform_of(target: &Target) -> Platform {
+    if sampler::target::is_rust(target) { Platform::RUST } else { Platform::NATIVE }
 }
 
 /// The command's own exit code, 128 + signal as a shell has it. When our time was up before the command's, it goes on.

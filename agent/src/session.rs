@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 
 use profile::{
-    chunk::{BYTES_ASKED, Chunk, ChunkBuilder, SPAN_ASKED_NS, SessionInfo},
+    chunk::{BYTES_ASKED, Chunk, ChunkBuilder, Platform, SPAN_ASKED_NS, SessionInfo},
     counters::Counters,
     feed::Event,
     id::Tid,
@@ -13,8 +13,15 @@ use profile::{
     thread::ThreadState,
 };
 use sampler::TargetId;
+use tracing::warn;
 
-use crate::naming::Naming;
+use crate::{
+    naming::Naming,
+    ship::{Journal, journal::Closed},
+};
+
+/// Names of more frames than these are not held from chunk to chunk; who needs one again asks again.
+const ASKED_MAX: usize = 100_000;
 
 /// What is kept of a target.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -25,10 +32,23 @@ pub struct Keep {
     pub recording: bool,
 }
 
+/// A chunk, if there was anything to tell, and what it was built from.
+#[derive(Debug)]
+pub struct ClosedChunk {
+    /// `None`: nothing that a receiver would take.
+    pub chunk: Option<Chunk>,
+    /// To be deleted when the chunk is durable.
+    pub journal: Option<Closed>,
+    /// For the count of what was not sent.
+    pub platform: Platform,
+}
+
 /// A target being profiled.
 #[derive(Debug)]
 pub struct Session {
     id: TargetId,
+    platform: Platform,
+    journal: Option<Journal>,
     builder: Option<ChunkBuilder>,
     recording: Option<Recording>,
     naming: Naming,
@@ -51,11 +71,13 @@ pub struct Session {
 
 impl Session {
     /// Opens the first chunk and the recording, as far as they are wanted.
-    pub fn new(id: TargetId, info: SessionInfo, keep: Keep, naming: Naming) -> Self {
+    pub fn new(id: TargetId, info: SessionInfo, keep: Keep, naming: Naming, journal: Option<Journal>) -> Self {
         let start = info.anchor.monotonic_ns;
         let random = u64::from(info.profiler_id.0.as_fields().0);
         Self {
             id,
+            platform: info.platform.clone(),
+            journal,
             builder: keep.chunks.then(|| ChunkBuilder::new(info.clone(), start)),
             recording: keep.recording.then(|| Recording::new(info)),
             naming,
@@ -87,6 +109,9 @@ impl Session {
             Event::Ended { tid } => drop(self.states.remove(tid)),
             _ => {}
         }
+        if let Some(Err(error)) = self.journal.as_mut().map(|journal| journal.append(event)) {
+            warn!(%error, "The journal cannot be written; a crash would lose the open chunk.");
+        }
         if let Some(recording) = &mut self.recording {
             recording.apply(event);
         }
@@ -97,16 +122,36 @@ impl Session {
 
     /// Closes the open chunk just behind the last tick. The stacks were forgotten before: every stack of the next chunk
     /// is defined again or stands.
-    pub fn close(&mut self) -> Option<Chunk> {
-        self.close_at(self.last_tick.saturating_add(1000))
+    pub fn close(&mut self) -> ClosedChunk {
+        let at_ns = self.last_tick.saturating_add(1000);
+        let chunk = self.close_builder(at_ns);
+        let journal = self.journal.as_mut().and_then(|journal| {
+            let rotated = journal.rotate(at_ns);
+            rotated.inspect_err(|error| warn!(%error, "The journal cannot be rotated; a chunk may come twice.")).ok()
+        });
+        if self.asked.len() > ASKED_MAX {
+            self.asked.clear();
+            self.naming.forget(self.id);
+        }
+        ClosedChunk { chunk, journal, platform: self.platform.clone() }
     }
 
-    /// The same at a given time, when the session ends.
-    pub fn close_at(&mut self, at_ns: u64) -> Option<Chunk> {
-        let builder = self.builder.as_mut()?;
-        let chunk = builder.close(at_ns.max(self.last_tick.saturating_add(1000)), &mut self.naming.namer(self.id));
+    /// Closes the last chunk, when the session ends.
+    pub fn end(&mut self, at_ns: u64) -> ClosedChunk {
+        let chunk = self.close_builder(at_ns.max(self.last_tick.saturating_add(1000)));
+        ClosedChunk { chunk, journal: self.journal.take().map(Journal::close), platform: self.platform.clone() }
+    }
+
+    fn close_builder(&mut self, at_ns: u64) -> Option<Chunk> {
         self.due_ns = SPAN_ASKED_NS;
-        chunk
+        self.builder.as_mut()?.close(at_ns, &mut self.naming.namer(self.id))
+    }
+
+    /// Hands what the journal holds back to the kernel.
+    pub fn flush(&mut self) {
+        if let Some(Err(error)) = self.journal.as_mut().map(Journal::flush) {
+            warn!(%error, "The journal cannot be written; a crash would lose the open chunk.");
+        }
     }
 
     /// Ends the recording.

@@ -10,6 +10,18 @@ use nix::sys::{
 };
 use sampler::watchdog::Heartbeat;
 
+/// Messages to standard error: what an operator must know, or what `SENTRY_PROFILED_LOG` asks for (`debug`,
+/// `sampler=trace`, ...).
+pub fn start_log() {
+    use tracing_subscriber::{EnvFilter, fmt};
+    let filter =
+        EnvFilter::builder().with_env_var("SENTRY_PROFILED_LOG").with_default_directive(tracing::Level::WARN.into());
+    let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr()) && std::env::var_os("NO_COLOR").is_none();
+    let log = fmt().with_env_filter(filter.from_env_lossy()).with_writer(std::io::stderr).with_ansi(terminal);
+    // Only a second start fails, and the first is as good.
+    let _ = log.with_target(false).try_init();
+}
+
 /// The signals that the main thread answers, on a descriptor.
 #[derive(Debug)]
 pub struct Signals(pub SignalFd);

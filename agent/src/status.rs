@@ -14,7 +14,7 @@ use profile::{
     record::Recorded,
 };
 
-use crate::{pipeline::Progress, run::Done};
+use crate::{pipeline::Progress, run::Done, ship::Status as Shipped};
 
 /// Functions listed at the end.
 const HOTTEST: usize = 20;
@@ -34,24 +34,25 @@ impl Status {
     }
 
     /// Shows where we are, at most twice a second.
-    pub fn show(&mut self, progress: &Progress, elapsed: Duration) {
+    pub fn show(&mut self, progress: &Progress, shipped: Option<&Shipped>, elapsed: Duration) {
         let fresh = self.shown.is_some_and(|shown| shown.elapsed() < Duration::from_millis(500));
         if !self.enabled || fresh || progress.ticks == 0 {
             return;
         }
         self.shown = Some(Instant::now());
-        write(&format!("\r\x1b[2K{}", line(progress, self.rate_hz, elapsed)));
+        let shipped = shipped.map(shipping).unwrap_or_default();
+        write_stderr(&format!("\r\x1b[2K{}{shipped}", line(progress, self.rate_hz, elapsed)));
     }
 
     /// Takes the line away.
     pub fn clear(&self) {
         if self.shown.is_some() {
-            write("\r\x1b[2K");
+            write_stderr("\r\x1b[2K");
         }
     }
 }
 
-fn write(text: &str) {
+fn write_stderr(text: &str) {
     let mut stderr = std::io::stderr().lock();
     // With stderr gone there is nobody to tell.
     let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());
@@ -67,6 +68,29 @@ fn line(progress: &Progress, rate_hz: f64, elapsed: Duration) -> String {
     let _ = write!(text, "  stopped {:.2} ms/s", progress.stopped_us as f64 / 1000.0 / seconds);
     let _ = write!(text, "  own CPU {:.1} %", progress.agent_cpu_us as f64 / 1e4 / seconds);
     text
+}
+
+fn shipping(shipped: &Shipped) -> String {
+    format!("  chunks {} sent, {} waiting", shipped.sent, shipped.waiting)
+}
+
+/// What became of the chunks, on standard error.
+pub fn print_shipped(shipped: &Shipped) {
+    let mut text = format!("chunks: {} sent", shipped.sent);
+    for (name, count) in [
+        ("wait for the next start", shipped.waiting as u64),
+        ("refused by the server, kept beside the spool", shipped.refused),
+        ("given up", shipped.given_up),
+    ] {
+        if count > 0 {
+            let _ = write!(text, "; {count} {name}");
+        }
+    }
+    if let Some(error) = &shipped.last_error {
+        let _ = write!(text, "; last error: {error}");
+    }
+    text.push('\n');
+    write_stderr(&text);
 }
 
 /// The counters that are not zero.

@@ -113,6 +113,17 @@ impl Target {
     }
 }
 
+/// Whether rustc made the program: it names itself in `.comment`, or, stripped of that, in its panic messages' paths.
+pub fn is_rust(target: &Target) -> bool {
+    use object::{Object, ObjectSection};
+    let Some(tid) = live_thread(target.pid) else { return false };
+    let Ok(file) = File::open(procfs::thread_path(target.pid, tid, "exe")) else { return false };
+    let cache = object::read::ReadCache::new(file);
+    let Ok(elf) = object::read::elf::ElfFile64::<object::LittleEndian, _>::parse(&cache) else { return false };
+    let Some(comment) = elf.section_by_name(".comment").filter(|section| section.size() < 4096) else { return false };
+    comment.data().is_ok_and(|text| text.windows(6).any(|word| word == b"rustc "))
+}
+
 /// The id of a tracer that holds the process, 0 for none.
 pub fn tracer_of(pid: Pid) -> i32 {
     ::procfs::process::Process::new(pid.0).and_then(|process| process.status()).map_or(0, |status| status.tracerpid)

@@ -1,0 +1,81 @@
+//! The command line as settings, over environment, file and defaults.
+
+use std::path::PathBuf;
+
+use config::{Overrides, Rate, Secret, Settings};
+use profile::{chunk::Platform, in_app::InAppRules, session::Naming};
+
+use crate::{
+    cli::{RunArguments, TargetArguments},
+    exit::Failure,
+    ship::{Bounds, Dsn, DsnError, ShipSettings},
+};
+
+/// Of the top-level command.
+pub fn of_run(arguments: &RunArguments) -> Result<Settings, Failure> {
+    let flags = Overrides {
+        dsn: arguments.dsn.clone().map(Secret::new),
+        spool: arguments.spool.clone(),
+        platform: arguments.platform.clone(),
+        release: arguments.release.clone(),
+        environment: arguments.environment.clone(),
+        ..of_target(&arguments.target)
+    };
+    load(arguments.config.as_deref(), flags)
+}
+
+/// Of the verbs that only sample.
+pub fn of_sampling(arguments: &TargetArguments) -> Result<Settings, Failure> {
+    load(None, of_target(arguments))
+}
+
+fn of_target(arguments: &TargetArguments) -> Overrides {
+    Overrides {
+        rate_hz: arguments.rate.and_then(|rate| Rate::new(rate).ok()),
+        stop_for_rbp: arguments.stop_for_rbp.then_some(true),
+        ..Overrides::default()
+    }
+}
+
+fn load(file: Option<&std::path::Path>, flags: Overrides) -> Result<Settings, Failure> {
+    const HINT: &str = "config/config.toml in the documentation lists every setting with its default";
+    config::load(file, flags).map_err(|error| Failure::Config(error.into(), HINT))
+}
+
+/// The folder for all that outlives us.
+pub fn state_folder(settings: &Settings) -> PathBuf {
+    settings.shipping.spool.clone().unwrap_or_else(config::state_folder)
+}
+
+/// What the shipper needs, if there is a DSN.
+pub fn shipping(settings: &Settings) -> Result<Option<ShipSettings>, Failure> {
+    let Some(dsn) = &settings.shipping.dsn else { return Ok(None) };
+    let dsn: Dsn = dsn.reveal().parse().map_err(|error: DsnError| Failure::Config(error.into(), DsnError::HINT))?;
+    let mut ship = ShipSettings::new(dsn, state_folder(settings).join("spool"));
+    ship.bounds = Bounds {
+        bytes: settings.shipping.spool_max.0,
+        age: settings.shipping.spool_age_max.0,
+        refused_bytes: settings.shipping.refused_max.0,
+    };
+    ship.wait_out_max = settings.shipping.rate_limit_wait.0;
+    Ok(Some(ship))
+}
+
+/// The platform that was asked for.
+pub fn platform(settings: &Settings) -> Result<Option<Platform>, Failure> {
+    const HINT: &str = "a platform is a lower-case word such as native, rust or python";
+    let Some(name) = &settings.output.platform else { return Ok(None) };
+    let wrong = || Failure::Config(anyhow::anyhow!("`{name}` is no platform for this profiler"), HINT);
+    Platform::new(name).map(Some).ok_or_else(wrong)
+}
+
+/// Which frames are the application's own.
+pub fn in_app(settings: &Settings) -> InAppRules {
+    let output = &settings.output;
+    InAppRules { include: output.in_app_include.clone(), exclude: output.in_app_exclude.clone() }
+}
+
+/// Who names frames.
+pub fn naming(settings: &Settings) -> Naming {
+    if settings.naming.raw_for_server { Naming::RawForServer } else { Naming::Here }
+}
