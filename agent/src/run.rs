@@ -228,10 +228,11 @@ fn wait(signals: &Signals, at_work: &mut AtWork<'_>, mut status: Status) {
     status.clear();
 }
 
-/// ^Z: first let every thread go, then stop ourselves.
+/// ^Z: first let every thread go, then stop ourselves; when we go on, so does the sampling.
 fn suspend(sampler: &Sampler) {
-    if sampler.drain() {
+    if let Some(hold) = sampler.hold() {
         let _ = raise(Signal::SIGSTOP);
+        drop(hold);
     } else {
         warn!("A thread that was interrupted has not stopped yet; not suspending, so that it is not left stopped.");
     }

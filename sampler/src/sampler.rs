@@ -101,12 +101,18 @@ pub struct Sampler {
     next: u32,
 }
 
+/// Keeps the sampler from touching anybody. See [`Sampler::hold`].
+#[derive(Debug)]
+pub struct Hold {
+    _release: Sender<()>,
+}
+
 #[derive(Debug)]
 enum Command {
     Add(TargetId, Box<Target>, bool),
     Remove(TargetId),
     Pause(TargetId, bool),
-    Drain(Sender<bool>),
+    Hold(Sender<bool>, Receiver<()>),
     Stop,
 }
 
@@ -158,11 +164,13 @@ impl Sampler {
         drop(self.commands.send(Command::Pause(id, paused)));
     }
 
-    /// Waits until no stop of ours is open. `false`: one may still come.
-    pub fn drain(&self) -> bool {
+    /// Waits until no stop of ours is open, and samples nothing until what is returned is dropped. `None`: a thread
+    /// that was interrupted may still stop.
+    pub fn hold(&self) -> Option<Hold> {
         let (reply, answer) = channel();
-        self.commands.send(Command::Drain(reply)).is_ok()
-            && answer.recv_timeout(Duration::from_secs(3)).unwrap_or(false)
+        let (release, released) = channel();
+        self.commands.send(Command::Hold(reply, released)).ok()?;
+        answer.recv_timeout(Duration::from_secs(3)).unwrap_or(false).then_some(Hold { _release: release })
     }
 }
 
@@ -251,7 +259,14 @@ impl Loop {
                     job.paused = paused;
                 }
             }
-            Command::Drain(reply) => drop(reply.send(self.reader.drain())),
+            Command::Hold(reply, released) => {
+                let held = self.reader.drain();
+                let _ = reply.send(held);
+                // Until the holder lets go, by hanging up, no thread is touched.
+                if held {
+                    let _ = released.recv();
+                }
+            }
             Command::Stop => return false,
         }
         true

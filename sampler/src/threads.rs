@@ -62,6 +62,8 @@ pub struct Thread {
     pub state: Option<ThreadState>,
     /// How many bytes to copy.
     pub copy_len: usize,
+    /// Its frames lie on more pages than a walk reads: copy as much as possible before it.
+    pub dense: bool,
     /// How many more samples are walked page by page rather than copied in one piece: its stack was deep lately.
     pub walks: u32,
     /// The last snapshot was cut for want of bytes: take another although it has not run.
@@ -92,6 +94,7 @@ impl Thread {
             counted: 0,
             state: None,
             copy_len: COPY_FIRST,
+            dense: false,
             walks: WALKS_FIRST,
             again: false,
             wants_rbp: false,
@@ -113,6 +116,7 @@ impl Thread {
         let wanted = if cut { before.saturating_mul(4) } else { with_room };
         self.copy_len = wanted.clamp(COPY_MIN, SNAPSHOT_MAX);
         self.walks = if cut || need > COPY_FIRST / 2 { WALKS_AFTER_DEEP } else { self.walks.saturating_sub(1) };
+        self.dense = cut || self.dense && need > COPY_FIRST;
         self.again = cut && self.copy_len > before && self.state.is_some_and(ThreadState::is_blocked);
         self.again
     }

@@ -1,3 +1,6 @@
-//! End-to-end tests live in tests/tests; this library holds their harness.
+//! The harness of the end-to-end tests in `tests/tests`: the programs that are profiled, the agent that profiles them,
+//! and the receiver that it ships to. Asserts nothing about profiles itself.
 
+pub mod agent;
 pub mod receiver;
+pub mod targets;

@@ -142,7 +142,7 @@ impl PtraceReader {
         for tid in tids {
             let Some(thread) = threads.all.get_mut(&tid) else { continue };
             thread.late = thread.late && self.late.contains(&tid);
-            match self.look(target, thread, modules, &mut threads.ledger, account, now) {
+            match self.look(target, thread, modules, &mut threads.ledger, seen, account, now) {
                 Look::Stands => {}
                 Look::Stop => {
                     // It may run on without being switched, so its count alone would not show it.
@@ -161,12 +161,14 @@ impl PtraceReader {
     }
 
     /// Looks at one thread without disturbing it. `None`: it must be stopped to be read.
+    #[allow(clippy::too_many_arguments, reason = "the parts of one tick, borrowed apart")]
     fn look(
         &mut self,
         target: &Target,
         thread: &mut Thread,
         modules: &ModuleMap,
         ledger: &mut Ledger,
+        seen: &Seen,
         account: &mut Account,
         now: u64,
     ) -> Look {
@@ -197,6 +199,9 @@ impl PtraceReader {
             None => skip(account, "syscall_unreadable"),
             Some(Syscall::Running) if now < thread.retry_at => skip(account, "traced_by_other"),
             Some(Syscall::Running) => Look::Stop,
+            Some(Syscall::In { sp, pc, .. }) if seen.group_stopped => {
+                self.look_stopped(thread, modules, (sp, pc), account, now)
+            }
             Some(Syscall::In { number, first, sp, pc }) => {
                 let state = ThreadState::Sleeping(number);
                 if self.stop_for_rbp && thread.wants_rbp && !eintr::is_shown(number) && !self.is_same(thread, sp, pc) {
@@ -212,13 +217,34 @@ impl PtraceReader {
                     Ok(b'Z' | b'X') | Err(_) => return Look::Ended,
                     Ok(_) => ThreadState::Blocked,
                 };
-                if state == ThreadState::Stopped && !(thread.state == Some(state) && self.is_same(thread, sp, pc)) {
-                    // Group-stopped: a ptrace stop disturbs nothing, and shows every register.
-                    return if now < thread.retry_at { skip(account, "traced_by_other") } else { Look::Stop };
+                if state == ThreadState::Stopped {
+                    return self.look_stopped(thread, modules, (sp, pc), account, now);
                 }
                 self.snapshot(thread, modules, Found { state, registers: Registers::blocked(sp, pc) }, account)
             }
         }
+    }
+
+    /// A group-stopped thread: a ptrace stop disturbs nothing, and shows every register. Once is enough while it stays
+    /// where it is.
+    fn look_stopped(
+        &mut self,
+        thread: &mut Thread,
+        modules: &ModuleMap,
+        (sp, pc): (u64, u64),
+        account: &mut Account,
+        now: u64,
+    ) -> Look {
+        let state = ThreadState::Stopped;
+        let stands = thread.state == Some(state) && (thread.fingerprint.sp, thread.fingerprint.pc) == (sp, pc);
+        if stands && thread.fingerprint.words.is_empty() {
+            // Read a moment ago, and what its unwind read is not back yet.
+            return Look::Stands;
+        }
+        if stands && self.is_same(thread, sp, pc) {
+            return self.snapshot(thread, modules, Found { state, registers: Registers::blocked(sp, pc) }, account);
+        }
+        if now < thread.retry_at { skip(account, "traced_by_other") } else { Look::Stop }
     }
 
     /// Copies the stack of a sleeper, and proves by its run count that it slept all the while.
@@ -230,7 +256,7 @@ impl PtraceReader {
         let same = !thread.again && matches(&thread.fingerprint, sp, pc, self.scratch.get(..got).unwrap_or_default());
         let walks = !same && thread.is_walked();
         if walks && let Some(slot) = self.slots.get_mut(0) {
-            slot.copy(thread.tid, sp, COPY_FIRST, &thread.pages);
+            slot.copy(thread.tid, sp, stop_copy(thread), &thread.pages);
             self.slots.walk(0, thread.tid, &registers, modules);
         }
         match self.slept(thread, sp, pc) {
@@ -394,6 +420,7 @@ impl PtraceReader {
         let pages: Vec<(u64, Box<[u8]>)> = slot.pages().map(|(at, bytes)| (at, bytes.into())).collect();
         learn_pages(thread, &pages);
         thread.fingerprint.words.clear();
+        (thread.fingerprint.sp, thread.fingerprint.pc) = (registers.rsp, registers.rip);
         Read::Captured(Box::new(Capture {
             registers: dwarf_registers(registers),
             state: thread.state.unwrap_or(ThreadState::OnCpu),
@@ -484,7 +511,7 @@ impl Reader for PtraceReader {
             Counters::count_many(&mut account.counters.skipped, why, many);
         }
         let few = if found.changed || gate.unsettled { None } else { self.who_ran(target.pid, threads) };
-        let mut seen = Seen::default();
+        let mut seen = Seen { group_stopped: is_group_stopped(target.pid, threads), ..Seen::default() };
         if let Some(tids) = few {
             self.look_at(tids, target, threads, modules, account, now, &mut tick, &mut seen);
         } else {
@@ -568,6 +595,8 @@ struct Gate {
 /// What looking at threads left to do.
 #[derive(Debug, Default)]
 struct Seen {
+    /// The process is stopped by a signal.
+    group_stopped: bool,
     to_stop: Vec<Tid>,
     ended: Vec<Tid>,
     unsettled: bool,
@@ -646,9 +675,16 @@ fn state_at_stop(before: Option<ThreadState>, group_stopped: bool, on_cpu: bool)
     }
 }
 
+/// Whether the process is stopped by a signal: all its threads are, also those that were in a system call.
+fn is_group_stopped(pid: Pid, threads: &Threads) -> bool {
+    let first = threads.all.keys().next();
+    first.is_some_and(|tid| procfs::thread_stat(pid, *tid).is_ok_and(|stat| stat.state == b'T'))
+}
+
 /// How much to copy in a stop: of a stack that is walked, its near end.
 fn stop_copy(thread: &Thread) -> usize {
-    if thread.is_walked() { COPY_FIRST } else { thread.copy_len.clamp(COPY_FIRST, COPY_MAX) }
+    let sparse = thread.is_walked() && !thread.dense;
+    if sparse { COPY_FIRST } else { thread.copy_len.clamp(COPY_FIRST, COPY_MAX) }
 }
 
 /// The next read of the thread takes these pages at once.

@@ -1,0 +1,217 @@
+//! Runs `sentry-profiled` as a user does, with time limits, and reads what it prints. Knows nothing of its insides.
+
+use std::{
+    io::Read,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    sync::OnceLock,
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use serde::Deserialize;
+
+use crate::targets::{build_folder, code, wait};
+
+/// The program: `SENTRY_PROFILED_BIN`, or the one of this build, which is brought up to date first.
+pub fn binary() -> &'static PathBuf {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        if let Some(path) = std::env::var_os("SENTRY_PROFILED_BIN") {
+            return PathBuf::from(path);
+        }
+        let folder = build_folder();
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        cargo.args(["build", "--quiet", "--workspace", "--bin", "sentry-profiled"]);
+        if folder.ends_with("release") {
+            cargo.arg("--release");
+        }
+        cargo.arg("--target-dir").arg(folder.parent().unwrap());
+        assert!(cargo.current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap().success());
+        folder.join("sentry-profiled")
+    })
+}
+
+/// What a run of the agent left.
+#[derive(Debug)]
+pub struct Run {
+    /// Exit code, as a shell has it.
+    pub code: i32,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+    /// From start to end.
+    pub took: Duration,
+}
+
+/// A running agent. Dropping it kills it.
+#[derive(Debug)]
+pub struct Agent {
+    child: Child,
+    began: Instant,
+    stdout: Option<JoinHandle<String>>,
+    stderr: Option<JoinHandle<String>>,
+}
+
+impl Agent {
+    /// Starts it. It keeps its chunks in a folder that goes away with the machine's temporary files, and hears nothing
+    /// of the environment that would make it ship.
+    pub fn start(arguments: &[&str]) -> Self {
+        let mut command = Command::new(binary());
+        command
+            .args(arguments)
+            .env_remove("SENTRY_DSN")
+            .env("STATE_DIRECTORY", build_folder().join("test-state"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let began = Instant::now();
+        let mut child = command.spawn().unwrap();
+        let stdout = Some(drain(child.stdout.take().unwrap()));
+        let stderr = Some(drain(child.stderr.take().unwrap()));
+        Self { child, began, stdout, stderr }
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> i32 {
+        i32::try_from(self.child.id()).unwrap()
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.pid()), signal).unwrap();
+    }
+
+    /// Whether it is still there.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// Waits for its end, at most `limit`.
+    pub fn wait(mut self, limit: Duration) -> Run {
+        let status = wait(&mut self.child, limit);
+        let took = self.began.elapsed();
+        let Some(status) = status else {
+            let _ = self.child.kill();
+            panic!("the agent still runs after {limit:?}: {}", self.stderr.take().unwrap().join().unwrap());
+        };
+        Run {
+            code: code(status),
+            stdout: self.stdout.take().unwrap().join().unwrap(),
+            stderr: self.stderr.take().unwrap().join().unwrap(),
+            took,
+        }
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn drain(mut from: impl Read + Send + 'static) -> JoinHandle<String> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = from.read_to_end(&mut bytes);
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
+}
+
+/// Runs the agent to its end, at most `limit`.
+pub fn run(arguments: &[&str], limit: Duration) -> Run {
+    Agent::start(arguments).wait(limit)
+}
+
+/// `dump --json`.
+#[derive(Debug, Deserialize)]
+pub struct Dump {
+    /// Whose.
+    pub pid: i32,
+    /// One a thread.
+    pub threads: Vec<DumpThread>,
+}
+
+/// A thread of a dump.
+#[derive(Debug, Deserialize)]
+pub struct DumpThread {
+    /// Its id.
+    pub tid: i32,
+    /// Its name.
+    pub name: String,
+    /// What it was doing.
+    pub state: String,
+    /// Leaf first.
+    pub frames: Vec<DumpFrame>,
+    /// `complete`, `guessed` or `truncated: REASON`.
+    pub end: String,
+}
+
+/// A frame of a dump.
+#[derive(Debug, Deserialize)]
+pub struct DumpFrame {
+    /// `None`: no name is known.
+    pub function: Option<String>,
+    /// File name of the module.
+    pub module: Option<String>,
+}
+
+impl DumpThread {
+    /// The functions, root first, separated by `;`.
+    pub fn path(&self) -> String {
+        let names: Vec<&str> = self.frames.iter().rev().map(|frame| frame.function.as_deref().unwrap_or("?")).collect();
+        names.join(";")
+    }
+}
+
+/// Dumps a process; panics with what the agent said when it fails.
+pub fn dump(pid: i32) -> Dump {
+    let run = run(&["dump", "--json", "--pid", &pid.to_string()], Duration::from_secs(20));
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    serde_json::from_str(&run.stdout).unwrap()
+}
+
+/// One line of the collapsed format.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Stack {
+    /// Root first.
+    pub frames: Vec<String>,
+    /// Samples.
+    pub count: u64,
+}
+
+impl Stack {
+    /// Whether a function is on it.
+    pub fn has(&self, function: &str) -> bool {
+        self.frames.iter().any(|frame| frame == function)
+    }
+}
+
+/// Parses the collapsed format.
+pub fn collapsed(text: &str) -> Vec<Stack> {
+    text.lines()
+        .map(|line| {
+            let (frames, count) = line.rsplit_once(' ').unwrap();
+            Stack { frames: frames.split(';').map(str::to_owned).collect(), count: count.parse().unwrap() }
+        })
+        .collect()
+}
+
+/// Samples of the stacks on which a function is.
+pub fn samples(stacks: &[Stack], function: &str) -> u64 {
+    stacks.iter().filter(|stack| stack.has(function)).map(|stack| stack.count).sum()
+}
+
+/// Starts `record` of a process into a collapsed file on standard output.
+pub fn record(pid: i32, seconds: u32, more: &[&str]) -> Agent {
+    let (pid, seconds) = (pid.to_string(), seconds.to_string());
+    let mut arguments = vec!["record", "--pid", &pid, "--format", "collapsed", "-o", "-", "--duration", &seconds];
+    arguments.extend(more);
+    Agent::start(&arguments)
+}

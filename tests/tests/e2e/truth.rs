@@ -1,0 +1,33 @@
+use std::time::Duration;
+
+use tests::{
+    agent::{collapsed, record, samples},
+    targets::{Program, turn},
+};
+
+/// Check that functions with known shares of the CPU get these shares of the samples, within three standard errors over
+/// 30 s, that every stack reaches its root, and that the rate is kept.
+#[test]
+#[allow(clippy::cast_precision_loss, reason = "some thousand samples")]
+fn shares() {
+    let _turn = turn();
+    let Some(mut target) = Program::start("busy_shares", &["31"]) else { return };
+    let run = record(target.pid(), 30, &["--on-cpu"]).wait(Duration::from_mins(1));
+    let stacks = collapsed(&run.stdout);
+    let names = ["seventy", "twenty", "ten"];
+    let counts = names.map(|name| samples(&stacks, name));
+    let all = counts.iter().sum::<u64>() as f64;
+    let was = target.report();
+    for (name, count) in names.iter().zip(counts) {
+        let share = was[name].as_f64().unwrap();
+        let error = (share * (1.0 - share) / all).sqrt();
+        let seen = count as f64 / all;
+        assert!((seen - share).abs() < 3.0 * error, "{name}: {seen:.4}, was {share:.4} +- {error:.4}\n{}", run.stdout);
+    }
+    let rootless: Vec<_> =
+        stacks.iter().filter(|stack| !["_start", "clone3", "__clone3"].contains(&stack.frames[0].as_str())).collect();
+    assert!(rootless.is_empty(), "{rootless:?}");
+    // Less than 101 a second is what others had of the CPU meanwhile; more would be wrong.
+    let busy = samples(&stacks, "work") as f64;
+    assert!(busy > 0.5 * 30.0 * 101.0 && busy < 1.01 * 30.0 * 101.0, "{busy} samples");
+}
