@@ -392,7 +392,7 @@ impl PtraceReader {
             if thread.is_walked() {
                 self.slots.walk(flight.slot, tid, &dwarf_registers(registers), modules);
             }
-            if event != 0 && eintr::was_aborted(registers) {
+            if is_ours(signal, event) && eintr::was_aborted(registers) {
                 wind_back(tid, registers);
             }
         }
@@ -409,7 +409,7 @@ impl PtraceReader {
             Counters::count(&mut account.counters.lost, "gone_while_stopped");
             return Read::Unread;
         };
-        let stopped = event != 0 && signal != libc::SIGTRAP;
+        let stopped = event != 0 && !is_ours(signal, event);
         thread.state = Some(state_at_stop(thread.state, stopped, on_cpu));
         thread.run_count = None;
         self.captured(flight.slot, thread, &registers)
@@ -459,7 +459,7 @@ impl PtraceReader {
 
     /// A stop that nobody waits for any more: let it go at once, with its signal.
     fn let_go(&mut self, tid: Tid, signal: i32, event: i32) {
-        if event != 0
+        if is_ours(signal, event)
             && let Ok(registers) = ptrace::getregs(NixPid::from_raw(tid.0))
             && eintr::was_aborted(&registers)
         {
@@ -637,6 +637,11 @@ fn send(tid: Tid, threads: &mut Threads, account: &mut Account, slot: usize) -> 
     // It cannot fail but by the thread's end; then wait() reports that end, or the flight grows late and is dropped.
     let _ = ptrace::interrupt(pid);
     Ok(Flight { tid, sent, run_count, slot })
+}
+
+/// Whether our interrupt made the stop: else it is a signal's, and what that signal aborted is the program's to know.
+fn is_ours(signal: i32, event: i32) -> bool {
+    event != 0 && signal == libc::SIGTRAP
 }
 
 /// Makes an aborted call start again, if it is really ours to do: no signal waits, and the instruction is `syscall`.
