@@ -80,6 +80,8 @@ pub enum Command {
     Record(RecordArguments),
     /// Print one stack per thread, now
     Dump(DumpArguments),
+    /// Say what would prevent or weaken profiling, and what to do
+    Doctor(DoctorArguments),
     /// End the agent when it hangs with a thread stopped (started by the agent itself)
     #[command(hide = true)]
     Watchdog {
@@ -146,11 +148,23 @@ pub struct DumpArguments {
     pub stop_for_rbp: bool,
 }
 
+/// `sentry-profiled doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArguments {
+    /// Process to look at
+    #[arg(long = "pid", short = 'p', value_name = "PID")]
+    pub pid: Option<i32>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// Does what was typed.
 pub fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
     match arguments.command {
         Some(Command::Record(record)) => record::record(&record),
         Some(Command::Dump(dump)) => dump::dump(&dump),
+        Some(Command::Doctor(doctor)) => crate::doctor::doctor(&doctor),
         Some(Command::Watchdog { heartbeat, agent }) => {
             sampler::watchdog::run(heartbeat, agent)?;
             Ok(0)

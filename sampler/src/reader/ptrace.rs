@@ -724,7 +724,7 @@ fn matches(known: &crate::threads::Fingerprint, sp: u64, pc: u64, stack: &[u8]) 
 }
 
 /// Whether our own run count moves when we sleep: on a kernel without CONFIG_SCHED_INFO it does not.
-fn run_count_moves() -> bool {
+pub fn run_count_moves() -> bool {
     let Ok(own) = i32::try_from(std::process::id()) else { return false };
     let tid = Tid(nix::unistd::gettid().as_raw());
     let Ok(file) = procfs::Kept::open(Pid(own), tid, "schedstat") else { return false };
