@@ -36,8 +36,9 @@ pub trait Memory {
     /// Fills `into` from `at` on; `false` if any byte is not there.
     fn read(&mut self, at: RemoteAddr, into: &mut [u8]) -> bool;
 
-    /// Fills `into` with code from `at` on. Asked only where a register is not known that a rule needs, so never for a
-    /// thread that shows all of them. Without code, such a stack is cut there.
+    /// Fills `into` with code from `at` on. Asked only where call frame information does not lead on: for the size of a
+    /// frame whose rbp is not known, and whether a call was made before what may be a return address. Without code, a
+    /// stack of the first kind is cut, and one of the second is followed where any code is.
     fn read_code(&mut self, at: RemoteAddr, into: &mut [u8]) -> bool {
         let (_, _) = (at, into);
         false

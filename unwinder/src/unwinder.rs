@@ -47,6 +47,15 @@ struct At {
     sp: u64,
     bp: Option<u64>,
     kind: PcKind,
+    /// rbp came out of a chain of frame pointers.
+    chained: bool,
+}
+
+impl At {
+    /// A frame further up, of which nothing is known yet.
+    fn caller(&self) -> Self {
+        Self { kind: PcKind::Return, chained: false, ..*self }
+    }
 }
 
 /// What one step of a walk led to.
@@ -93,7 +102,13 @@ impl Unwinder {
     ) -> bool {
         stack.frames.clear();
         let mut guessed = false;
-        let mut at = At { pc: registers.pc().0, sp: registers.sp().0, bp: registers.get(RBP), kind: PcKind::Exact };
+        let mut at = At {
+            pc: registers.pc().0,
+            sp: registers.sp().0,
+            bp: registers.get(RBP),
+            kind: PcKind::Exact,
+            chained: false,
+        };
         loop {
             let range = match begin(&at, modules, stack) {
                 Ok(range) => range,
@@ -143,8 +158,9 @@ impl Unwinder {
         let mut guessed = false;
         let mut registers = *leaf;
         let mut kind = PcKind::Exact;
+        let mut chained = false;
         loop {
-            let at = At { pc: registers.pc().0, sp: registers.sp().0, bp: registers.get(RBP), kind };
+            let at = At { pc: registers.pc().0, sp: registers.sp().0, bp: registers.get(RBP), kind, chained };
             let range = match begin(&at, modules, stack) {
                 Ok(range) => range,
                 Err(end) => return finish(stack, end, guessed),
@@ -177,12 +193,14 @@ impl Unwinder {
                         return finish(stack, StackEnd::Truncated(Truncation::NoProgress), guessed);
                     }
                     kind = if signal { PcKind::Exact } else { PcKind::Return };
+                    chained = false;
                     registers = next;
                 }
                 Up::NoInfo => match without_info(&at, memory, modules, innermost) {
                     Step::Up(up) | Step::Guessed(up) => {
                         guessed = true;
                         kind = up.kind;
+                        chained = up.chained;
                         registers.set(RA, Some(up.pc));
                         registers.set(RSP, Some(up.sp));
                         registers.set(RBP, up.bp);
@@ -303,7 +321,7 @@ fn follow(rule: Rule, at: &At, memory: &mut impl Memory, modules: &ModuleMap, in
         Cfa::DerefSp => deref(memory, at.sp, rule),
         Cfa::Root => Err(Step::End(StackEnd::Complete)),
         Cfa::None => Err(without_info(at, memory, modules, innermost)),
-        Cfa::Start => Err(at_start(at, memory, modules)),
+        Cfa::Start => Err(at_start(at, memory, modules, innermost)),
         Cfa::Bad => Err(Step::End(StackEnd::Truncated(Truncation::BadUnwindInfo))),
         Cfa::Full => Err(Step::Full),
     };
@@ -322,7 +340,7 @@ fn follow(rule: Rule, at: &At, memory: &mut impl Memory, modules: &ModuleMap, in
         Rbp::AtFp => at.bp.and_then(|bp| read_word(memory, bp.wrapping_add_signed(rule.c.into()))),
         Rbp::Lost => None,
     };
-    Step::Up(At { pc, sp: cfa, bp, kind: PcKind::Return })
+    Step::Up(At { pc, sp: cfa, bp, ..at.caller() })
 }
 
 fn deref(memory: &mut impl Memory, base: u64, rule: Rule) -> Result<u64, Step> {
@@ -332,15 +350,19 @@ fn deref(memory: &mut impl Memory, base: u64, rule: Rule) -> Result<u64, Step> {
 }
 
 /// Code that nothing describes. The innermost frame may be a stub that has pushed nothing, then `[rsp]` is where it
-/// returns to; else the frame pointer is tried. Either only when what it leads to is plausible: code is there.
+/// returns to; else the frame pointer is tried. Either only when what it leads to is plausible: a call was made there.
 fn without_info(at: &At, memory: &mut impl Memory, modules: &ModuleMap, innermost: bool) -> Step {
     if innermost
         && let Some(pc) = read_word(memory, at.sp)
-        && is_code(pc, modules)
+        && is_called(pc, memory, modules)
     {
-        return Step::Guessed(At { pc, sp: at.sp.wrapping_add(8), bp: at.bp, kind: PcKind::Return });
+        return Step::Guessed(At { pc, sp: at.sp.wrapping_add(8), bp: at.bp, ..at.caller() });
     }
     let Some(bp) = at.bp else { return Step::End(StackEnd::Truncated(Truncation::RegisterUnknown)) };
+    if bp == 0 && at.chained {
+        // The deepest frame has a frame pointer of 0 (System V ABI AMD64, 3.4.1).
+        return Step::End(StackEnd::Guessed);
+    }
     let no_info = Step::End(StackEnd::Truncated(Truncation::NoUnwindInfo));
     if bp < at.sp || bp % 8 != 0 || bp.wrapping_sub(at.sp) > FRAME_MAX {
         return no_info;
@@ -348,22 +370,45 @@ fn without_info(at: &At, memory: &mut impl Memory, modules: &ModuleMap, innermos
     let (Some(next), Some(pc)) = (read_word(memory, bp), read_word(memory, bp.wrapping_add(8))) else {
         return Step::End(StackEnd::Truncated(Truncation::BeyondCopy));
     };
-    // The first frame of a chain has saved a frame pointer or a return address of 0.
-    let ends = pc == 0 || next == 0 && is_code(pc, modules);
-    if !ends && (!is_code(pc, modules) || next <= bp) {
+    // A chain of frame pointers goes up, or to 0. It need not where it comes to code that has a description again: rbp is
+    // any register there.
+    let chained = next > bp || next == 0;
+    if !is_called(pc, memory, modules) || !chained && !is_described(pc, modules) {
         return no_info;
     }
-    Step::Guessed(At { pc, sp: bp.wrapping_add(16), bp: Some(next), kind: PcKind::Return })
+    Step::Guessed(At { pc, sp: bp.wrapping_add(16), bp: Some(next), chained, ..at.caller() })
 }
 
-/// In the parent `clone3` has pushed nothing; in the child there is nothing to return to.
-fn at_start(at: &At, memory: &mut impl Memory, modules: &ModuleMap) -> Step {
-    match read_word(memory, at.sp) {
-        Some(pc) if is_code(pc, modules) => {
-            Step::Guessed(At { pc, sp: at.sp.wrapping_add(8), bp: at.bp, kind: PcKind::Return })
-        }
-        _ => Step::End(StackEnd::Guessed),
+/// Just before a root. In the parent `clone3` has pushed nothing; in the child, which begins behind the system call, there
+/// is nothing to return to.
+fn at_start(at: &At, memory: &mut impl Memory, modules: &ModuleMap, innermost: bool) -> Step {
+    const SYSCALL: [u8; 2] = [0x0f, 0x05];
+    if !innermost {
+        return without_info(at, memory, modules, innermost);
     }
+    if let Some(pc) = read_word(memory, at.sp)
+        && is_called(pc, memory, modules)
+    {
+        return Step::Guessed(At { pc, sp: at.sp.wrapping_add(8), bp: at.bp, ..at.caller() });
+    }
+    let mut before = [0; 16];
+    let begins = memory.read_code(RemoteAddr(at.pc.wrapping_sub(16)), &mut before)
+        && before.windows(2).any(|code| *code == SYSCALL);
+    if begins { Step::End(StackEnd::Guessed) } else { without_info(at, memory, modules, innermost) }
+}
+
+/// Whether a return address may be one: a call is before it. Where code cannot be read: code is there.
+fn is_called(pc: u64, memory: &mut impl Memory, modules: &ModuleMap) -> bool {
+    let mut before = [0; 7];
+    is_code(pc, modules)
+        && (!memory.read_code(RemoteAddr(pc.wrapping_sub(7)), &mut before) || prologue::ends_in_call(&before))
+}
+
+/// Whether a return address is in a function that has a description.
+fn is_described(pc: u64, modules: &ModuleMap) -> bool {
+    let Some(range) = modules.find(RemoteAddr(pc.wrapping_sub(1))) else { return false };
+    let FileAddr(at) = range.bias.to_file(RemoteAddr(pc.wrapping_sub(1)));
+    range.info.as_ref().is_some_and(|info| matches!(info.find(at), Ok(Some(_))))
 }
 
 /// Whether a return address may be one: the byte before it is code.
