@@ -15,7 +15,10 @@ use nix::{
 };
 use serde::Deserialize;
 
-use crate::targets::{build_folder, code, wait};
+use crate::{
+    compile::build_folder,
+    targets::{code, wait},
+};
 
 /// The program: `SENTRY_PROFILED_BIN`, or the one of this build, which is brought up to date first.
 pub fn binary() -> &'static PathBuf {

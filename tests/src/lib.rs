@@ -2,5 +2,6 @@
 //! and the receiver that it ships to. Asserts nothing about profiles itself.
 
 pub mod agent;
+pub mod compile;
 pub mod receiver;
 pub mod targets;

@@ -3,7 +3,6 @@
 
 use std::{
     fs,
-    hash::{DefaultHasher, Hash, Hasher},
     io::{BufRead, BufReader},
     os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
@@ -19,6 +18,8 @@ use nix::{
     unistd::Pid,
 };
 use serde_json::Value;
+
+use crate::compile::{Build, compile};
 
 /// As Debian builds its own: optimised, without frame pointers, with line tables.
 const FLAGS: &[&str] = &["-O2", "-g", "-fomit-frame-pointer", "-pthread"];
@@ -37,40 +38,13 @@ pub fn turn() -> Turn {
     Turn(Flock::lock(file, FlockArg::LockExclusive).unwrap())
 }
 
-/// The folder of this build's programs: where `sentry-profiled` is, and the targets go.
-pub fn build_folder() -> PathBuf {
-    let exe = std::env::current_exe().unwrap();
-    let folder = exe.parent().unwrap();
-    if folder.ends_with("deps") { folder.parent().unwrap().to_owned() } else { folder.to_owned() }
-}
-
 /// A target program, built if it was not; `None`, said on stderr, where there is no compiler for it.
 pub fn build(name: &str) -> Option<PathBuf> {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("targets");
-    let source = sources.join(name).with_extension("c");
-    let flags = if name == "thirty_two_bit" { FLAGS_32 } else { FLAGS };
-    let mut hasher = DefaultHasher::new();
-    (flags, fs::read(&source).unwrap(), fs::read(sources.join("target.h")).unwrap()).hash(&mut hasher);
-    let folder = build_folder().join("test-targets");
-    let program = folder.join(format!("{name}-{:016x}", hasher.finish()));
-    if program.exists() {
-        return Some(program);
-    }
-    fs::create_dir_all(&folder).unwrap();
-    // Built aside and moved: another test program may be building the same.
-    let aside = program.with_extension(std::process::id().to_string());
-    let compiled = Command::new("cc").args(flags).arg(&source).arg("-o").arg(&aside).output();
-    match compiled {
-        Ok(output) if output.status.success() => {
-            fs::rename(&aside, &program).unwrap();
-            Some(program)
-        }
-        Ok(output) if flags == FLAGS => panic!("{name}.c: {}", String::from_utf8_lossy(&output.stderr)),
-        _ => {
-            eprintln!("skipped: no compiler for {name}.c here");
-            None
-        }
-    }
+    let (source, header) = (sources.join(name).with_extension("c"), sources.join("target.h"));
+    let narrow = name == "thirty_two_bit";
+    let flags = if narrow { FLAGS_32 } else { FLAGS };
+    compile(Build { name, compiler: "cc", sources: &[&source, &header], flags, optional: narrow })
 }
 
 /// A running target program. Dropping it ends it, stopped or not.
