@@ -17,6 +17,8 @@ struct Slot {
 pub struct RuleCache {
     slots: Box<[Slot]>,
     shift: u32,
+    /// The last one that has no key.
+    uncached: Rule,
 }
 
 impl RuleCache {
@@ -25,18 +27,22 @@ impl RuleCache {
         let bits = bits.clamp(1, 24);
         let empty = Slot { key: 0, rule: Rule::plain(Cfa::None) };
         let len = 1_usize.checked_shl(bits).unwrap_or(1);
-        Self { slots: vec![empty; len].into_boxed_slice(), shift: u64::BITS.saturating_sub(bits) }
+        Self { slots: vec![empty; len].into_boxed_slice(), shift: u64::BITS.saturating_sub(bits), uncached: empty.rule }
     }
 
-    /// The rule for an address of a file, made by `make` if it is not there.
+    /// The rule for an address of a file, made by `make` if it is not there. By reference: a copy would go through memory
+    /// and be read back in parts, which costs as much as the look-up.
     #[inline]
-    pub fn get_or_make(&mut self, file: u32, at: u64, make: impl FnOnce() -> Rule) -> Rule {
-        let Some(key) = key(file, at) else { return make() };
-        let Some(slot) = self.slots.get_mut(place(key, self.shift)) else { return make() };
+    pub fn get_or_make(&mut self, file: u32, at: u64, make: impl FnOnce() -> Rule) -> &Rule {
+        let slot = key(file, at).and_then(|key| Some((key, self.slots.get_mut(place(key, self.shift))?)));
+        let Some((key, slot)) = slot else {
+            self.uncached = make();
+            return &self.uncached;
+        };
         if slot.key != key {
             *slot = Slot { key, rule: make() };
         }
-        slot.rule
+        &slot.rule
     }
 }
 

@@ -46,6 +46,7 @@ pub trait Memory {
 }
 
 /// One little-endian word.
+#[inline]
 pub(crate) fn read_word(memory: &mut impl Memory, at: u64) -> Option<u64> {
     let mut bytes = [0; 8];
     memory.read(RemoteAddr(at), &mut bytes).then(|| u64::from_le_bytes(bytes))

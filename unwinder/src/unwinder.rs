@@ -109,8 +109,9 @@ impl Unwinder {
             kind: PcKind::Exact,
             chained: false,
         };
+        let mut near = 0;
         loop {
-            let range = match begin(&at, modules, stack) {
+            let range = match begin(&at, modules, &mut near, stack) {
                 Ok(range) => range,
                 Err(end) => {
                     finish(stack, end, guessed);
@@ -122,11 +123,15 @@ impl Unwinder {
                     let pc = lookup_address(&at, range);
                     let context = &mut self.context;
                     let rule = self.cache.get_or_make(info.id(), pc, || lookup::rule(info, context, pc));
+                    if let Some(up) = usual_step(rule, &at, memory) {
+                        at = up;
+                        continue;
+                    }
                     if at.bp.is_none() && rule.needs_rbp() {
                         at.bp = recover_rbp(&mut self.depths, info, pc, &at, memory, modules);
                         guessed |= at.bp.is_some();
                     }
-                    follow(rule, &at, memory, modules, stack.frames.len() == 1)
+                    follow(*rule, &at, memory, modules, stack.frames.len() == 1)
                 }
                 None if range.module.is_some() => Step::End(StackEnd::Truncated(Truncation::ModuleUnreadable)),
                 None => without_info(&at, memory, modules, stack.frames.len() == 1),
@@ -159,9 +164,10 @@ impl Unwinder {
         let mut registers = *leaf;
         let mut kind = PcKind::Exact;
         let mut chained = false;
+        let mut near = 0;
         loop {
             let at = At { pc: registers.pc().0, sp: registers.sp().0, bp: registers.get(RBP), kind, chained };
-            let range = match begin(&at, modules, stack) {
+            let range = match begin(&at, modules, &mut near, stack) {
                 Ok(range) => range,
                 Err(end) => return finish(stack, end, guessed),
             };
@@ -240,13 +246,19 @@ enum Up {
 }
 
 /// Notes the frame and finds its code; or says that the walk is over.
-fn begin<'m>(at: &At, modules: &'m ModuleMap, stack: &mut RawStack) -> Result<&'m MappedRange, StackEnd> {
+#[inline]
+fn begin<'m>(
+    at: &At,
+    modules: &'m ModuleMap,
+    near: &mut usize,
+    stack: &mut RawStack,
+) -> Result<&'m MappedRange, StackEnd> {
     // By convention a return address of 0 ends a stack; a leaf at 0 has jumped through a null pointer.
     if at.pc == 0 && at.kind == PcKind::Return {
         return Err(StackEnd::Complete);
     }
     let mut frame = RawFrame { pc: RemoteAddr(at.pc), kind: at.kind, module: None };
-    let range = modules.find(frame.lookup());
+    let range = modules.find_near(frame.lookup(), near);
     if range.is_none() && at.kind == PcKind::Return {
         // No code is there: it was no return address.
         return Err(StackEnd::Truncated(Truncation::NoModule));
@@ -310,8 +322,31 @@ fn decode_depth(info: &UnwindInfo, file_pc: u64, at: &At, memory: &mut impl Memo
     memory.read_code(RemoteAddr(begin), &mut code).then(|| prologue::rbp_above_rsp(&code, begin, at.pc))
 }
 
-/// Applies a rule.
+/// Applies a rule of the two forms that nearly every frame has. `None`: [`follow`] has to say.
+///
+/// Twice as fast as everything in one function: the position stays in registers.
 #[inline]
+fn usual_step(rule: &Rule, at: &At, memory: &mut impl Memory) -> Option<At> {
+    let base = match rule.cfa {
+        Cfa::Sp => at.sp,
+        Cfa::Fp => at.bp?,
+        _ => return None,
+    };
+    let cfa = base.wrapping_add_signed(rule.a.into());
+    if cfa <= at.sp {
+        return None;
+    }
+    let pc = read_word(memory, cfa.wrapping_sub(8))?;
+    let bp = match rule.rbp {
+        Rbp::Same => at.bp,
+        Rbp::AtCfa => Some(read_word(memory, cfa.wrapping_add_signed(rule.c.into()))?),
+        Rbp::AtFp | Rbp::Lost => return None,
+    };
+    Some(At { pc, sp: cfa, bp, ..at.caller() })
+}
+
+/// Applies a rule.
+#[inline(never)]
 fn follow(rule: Rule, at: &At, memory: &mut impl Memory, modules: &ModuleMap, innermost: bool) -> Step {
     let needs_bp = |bp: Option<u64>| bp.ok_or(Step::End(StackEnd::Truncated(Truncation::RegisterUnknown)));
     let cfa = match rule.cfa {

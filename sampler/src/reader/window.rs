@@ -182,11 +182,6 @@ impl Memory for Walking<'_> {
         }
         true
     }
-
-    /// Asked for sleepers only: of a stopped thread every register is known.
-    fn read_code(&mut self, at: RemoteAddr, into: &mut [u8]) -> bool {
-        crate::memory::read(self.tid, at, into) == Ok(into.len())
-    }
 }
 
 impl Walking<'_> {
@@ -213,6 +208,7 @@ impl Walking<'_> {
 }
 
 /// Copies from `bytes`, which lie at `base`; `false` if not all of it is there.
+#[inline]
 pub fn copied(base: u64, bytes: &[u8], at: u64, into: &mut [u8]) -> bool {
     let Some(offset) = at.checked_sub(base).and_then(|offset| usize::try_from(offset).ok()) else { return false };
     let Some(end) = offset.checked_add(into.len()) else { return false };
