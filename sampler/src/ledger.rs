@@ -75,6 +75,11 @@ impl Ledger {
         self.low == self.high
     }
 
+    /// How many threads ran lately.
+    pub fn hot_count(&self) -> usize {
+        self.hot.len()
+    }
+
     /// The threads that ran lately: they are asked first. Call once a tick; those that stay quiet leave the list.
     pub fn hot(&mut self) -> Vec<Tid> {
         self.hot.retain(|_, left| {

@@ -48,11 +48,25 @@ impl Kept {
     }
 }
 
-/// The third field of schedstat, `sched_info.pcount`: how often the thread was put on a CPU. Unchanged and blocked
-/// before: it has not run. `None` where the kernel does not count.
-pub fn parse_schedstat(text: &[u8]) -> Option<u64> {
-    let last = text.trim_ascii_end().rsplit(|byte| *byte == b' ').next()?;
-    decimal(last)
+/// What the scheduler counts of a thread (`fs/proc/base.c: proc_pid_schedstat`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Schedstat {
+    /// Nanoseconds that it has waited for a CPU, the present wait not included.
+    pub waited_ns: u64,
+    /// `sched_info.pcount`: how often it was put on a CPU. Unchanged and blocked before: it has not run.
+    pub run_count: u64,
+}
+
+/// Parses `schedstat`. `None` where the kernel does not count.
+pub fn parse_schedstat(text: &[u8]) -> Option<Schedstat> {
+    let mut from_end = text.trim_ascii_end().rsplit(|byte| *byte == b' ');
+    let run_count = decimal(from_end.next()?)?;
+    Some(Schedstat { waited_ns: decimal(from_end.next()?)?, run_count })
+}
+
+/// How often a thread was put on a CPU; the rest as [`parse_schedstat`].
+pub fn parse_run_count(text: &[u8]) -> Option<u64> {
+    parse_schedstat(text).map(|schedstat| schedstat.run_count)
 }
 
 /// Parses `task/TID/syscall`. `None` for what no kernel prints.
@@ -122,6 +136,28 @@ pub fn parse_stat(text: &[u8]) -> Option<Stat> {
     Some(Stat { state, flags, cpu_ticks: user.saturating_add(kernel), threads, start_time, rss_pages })
 }
 
+/// `/proc/TID/status` without an allocation: read while the thread is stopped.
+pub fn read_status(tid: Tid, buffer: &mut [u8]) -> &[u8] {
+    use std::io::{Read as _, Write as _};
+    let mut path = [0_u8; 32];
+    let mut rest = path.as_mut_slice();
+    if write!(rest, "/proc/{tid}/status").is_err() {
+        return &[];
+    }
+    let unused = rest.len();
+    let Some(name) = path.get(..path.len().saturating_sub(unused)) else { return &[] };
+    let Ok(name) = std::str::from_utf8(name) else { return &[] };
+    let len = File::open(name).and_then(|mut file| file.read(buffer)).unwrap_or(0);
+    buffer.get(..len).unwrap_or_default()
+}
+
+/// Whether some process traces the thread; `false` when it has ended.
+pub fn is_traced(tid: Tid) -> bool {
+    let mut buffer = [0; 4096];
+    let tracer = field(read_status(tid, &mut buffer), b"TracerPid:");
+    tracer.is_some_and(|tracer| tracer != b"0")
+}
+
 /// `stat` of a process.
 pub fn process_stat(pid: Pid) -> io::Result<Stat> {
     let path = format!("/proc/{pid}/stat");
@@ -148,14 +184,17 @@ pub fn thread_path(pid: Pid, tid: Tid, name: &str) -> PathBuf {
 /// Whether a signal waits for the thread that it does not block: then an EINTR is the program's due.
 /// Reads `SigPnd`, `ShdPnd` and `SigBlk` of `task/TID/status`; `true` when in doubt.
 pub fn has_pending_signal(status: &[u8]) -> bool {
-    let mask = |name: &[u8]| -> Option<u64> {
-        let line = status.split(|byte| *byte == b'\n').find(|line| line.starts_with(name))?;
-        hexadecimal(line.get(name.len()..)?.trim_ascii())
-    };
+    let mask = |name: &[u8]| field(status, name).and_then(hexadecimal);
     match (mask(b"SigPnd:"), mask(b"ShdPnd:"), mask(b"SigBlk:")) {
         (Some(own), Some(shared), Some(blocked)) => (own | shared) & !blocked != 0,
         _ => true,
     }
+}
+
+/// The value of a line of `status` that begins with `name`.
+fn field<'s>(status: &'s [u8], name: &[u8]) -> Option<&'s [u8]> {
+    let line = status.split(|byte| *byte == b'\n').find(|line| line.starts_with(name))?;
+    Some(line.get(name.len()..)?.trim_ascii())
 }
 
 fn decimal(text: &[u8]) -> Option<u64> {
@@ -201,7 +240,8 @@ mod tests {
     /// Check the run count and the pending-signal test.
     #[test]
     fn parse_small_ones() {
-        assert_eq!(parse_schedstat(b"123 456 789\n"), Some(789));
+        assert_eq!(parse_schedstat(b"123 456 789\n"), Some(Schedstat { waited_ns: 456, run_count: 789 }));
+        assert_eq!(parse_run_count(b"0 0 0\n"), Some(0));
         assert_eq!(parse_schedstat(b""), None);
         let status = b"Name:\tx\nSigPnd:\t0000000000000000\nShdPnd:\t0000000000000200\nSigBlk:\t0000000000000000\n";
         assert!(has_pending_signal(status));

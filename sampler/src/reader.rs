@@ -5,7 +5,9 @@
 //! [`Reader`] and change nothing above it.
 
 pub mod eintr;
+mod look;
 pub mod ptrace;
+mod stops;
 pub mod window;
 
 use std::sync::Arc;
@@ -52,6 +54,8 @@ pub struct Tick {
     pub named: Vec<(Tid, String)>,
     /// How many threads stand or were read.
     pub samples: u64,
+    /// The process has ended: nothing was read.
+    pub gone: bool,
 }
 
 /// What sampling a target cost and what went wrong, since it was last taken.

@@ -316,10 +316,10 @@ impl Loop {
 
     fn tick(&mut self, id: TargetId, now: u64) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
-        if job.target.is_gone() {
-            return self.remove(id);
-        }
         if job.paused {
+            if job.target.is_gone() {
+                self.remove(id);
+            }
             return;
         }
         let modules = match job.shared.get() {
@@ -328,6 +328,9 @@ impl Loop {
             None => Arc::new(unwinder::ModuleMap::new(Vec::new())),
         };
         let tick = self.reader.read(&job.target, &mut job.threads, &modules, &mut job.account);
+        if tick.gone {
+            return self.remove(id);
+        }
         if tick.reads.is_empty() && tick.named.is_empty() && job.quiet.len() < QUIET_MAX {
             job.quiet.push(tick.at_ns);
             job.account.counters.samples = job.account.counters.samples.saturating_add(tick.samples);

@@ -82,6 +82,8 @@ pub struct Thread {
     pub late: bool,
     /// When it was found.
     pub since: u64,
+    /// The tick at which it was looked at last.
+    pub looked_at: u64,
 }
 
 impl Thread {
@@ -104,6 +106,7 @@ impl Thread {
             retries: 0,
             late: false,
             since: now,
+            looked_at: 0,
         })
     }
 

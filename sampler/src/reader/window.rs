@@ -17,7 +17,7 @@ use unwinder::{Memory, ModuleMap, Registers, Unwinder};
 use crate::{
     memory::{PAGE, page_of},
     sys,
-    threads::COPY_MAX,
+    threads::{COPY_FIRST, COPY_MAX, Thread},
 };
 
 /// Interrupts in flight at once. More would hold each thread longer (docs/architecture.md).
@@ -155,6 +155,20 @@ pub fn dwarf_registers(r: &user_regs_struct) -> Registers {
         r.rax, r.rdx, r.rcx, r.rbx, r.rsi, r.rdi, r.rbp, r.rsp, r.r8, r.r9, r.r10, r.r11, r.r12, r.r13, r.r14, r.r15,
         r.rip,
     ])
+}
+
+/// How much to copy in a stop: of a stack that is walked, its near end.
+pub(super) fn stop_copy(thread: &Thread) -> usize {
+    let sparse = thread.is_walked() && !thread.dense;
+    if sparse { COPY_FIRST } else { thread.copy_len.clamp(COPY_FIRST, COPY_MAX) }
+}
+
+/// The next read of the thread takes these pages at once.
+pub(super) fn learn_pages(thread: &mut Thread, pages: &[(u64, Box<[u8]>)]) {
+    if thread.is_walked() {
+        thread.pages.clear();
+        thread.pages.extend(pages.iter().map(|(at, _)| *at));
+    }
 }
 
 /// A slot as memory that fetches the pages it lacks, as long as it has room.

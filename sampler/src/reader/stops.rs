@@ -1,0 +1,390 @@
+//! Stops running threads, reads them, and lets them go; keeps account of every interrupt until its thread has reported.
+//! Decides nothing about whom to stop.
+
+use std::{os::fd::AsFd, sync::Arc, time::Duration};
+
+use nix::{
+    errno::Errno,
+    libc::user_regs_struct,
+    poll::{PollFd, PollFlags, ppoll},
+    sys::{
+        ptrace,
+        signal::{SigSet, SigmaskHow, Signal, pthread_sigmask},
+        signalfd::{SfdFlags, SignalFd},
+        time::TimeSpec,
+    },
+    unistd::Pid as NixPid,
+};
+use profile::{address::RemoteAddr, counters::Counters, id::Tid, thread::ThreadState};
+use unwinder::ModuleMap;
+
+use super::{
+    Account, Capture, Read, eintr,
+    look::is_alive,
+    window::{IN_FLIGHT_MAX, Slots, dwarf_registers, learn_pages, stop_copy},
+};
+use crate::{
+    memory,
+    procfs::{self, Schedstat},
+    sys::{self, Urgency, Wait, monotonic_ns},
+    threads::{Thread, Threads},
+    watchdog::Heartbeat,
+};
+
+/// A stop that does not come by then is late: its thread waits for a CPU, or for something that cannot be interrupted.
+const LATE_AFTER: Duration = Duration::from_millis(5);
+/// Spin this long for a stop before sleeping: the usual stop comes within 25 us, and being woken costs 12 us more.
+const SPIN_NS: u64 = 50_000;
+/// From the moment that we are given a CPU until a tick reads its clock: a few microseconds, more on a cold cache.
+const WAKE_NS: u64 = 20_000;
+/// How often a late stop is looked for when no signal tells of it, and life is shown to the watchdog.
+const LATE_LOOK_NS: u64 = 50_000_000;
+
+/// An interrupt that was sent.
+#[derive(Clone, Copy, Debug)]
+struct Flight {
+    tid: Tid,
+    sent: u64,
+    /// As of before the interrupt.
+    schedstat: Option<Schedstat>,
+    slot: usize,
+}
+
+/// The stops of all targets. Lives and dies on one thread.
+#[derive(Debug)]
+pub(super) struct Stops {
+    slots: Slots,
+    children: SignalFd,
+    /// Seized threads that have not reported yet: late ones, and those that were killed in their stop.
+    pending: Vec<Tid>,
+    heartbeat: Arc<Heartbeat>,
+    /// What the watchdog was told last: that somebody may be stopped.
+    beating: bool,
+    may_hurry: bool,
+}
+
+/// What every stop of a tick needs.
+pub(super) struct Errand<'t> {
+    pub(super) threads: &'t mut Threads,
+    pub(super) modules: &'t ModuleMap,
+    pub(super) account: &'t mut Account,
+    /// When the tick began, `CLOCK_MONOTONIC`.
+    pub(super) now: u64,
+}
+
+impl Stops {
+    /// To be called on the thread that will stop others. SIGCHLD must be blocked in every thread.
+    pub(super) fn new(heartbeat: Arc<Heartbeat>) -> Result<Self, Errno> {
+        let mut mask = SigSet::empty();
+        mask.add(Signal::SIGCHLD);
+        pthread_sigmask(SigmaskHow::SIG_BLOCK, Some(&mask), None)?;
+        Ok(Self {
+            slots: Slots::new(),
+            children: SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?,
+            pending: Vec::with_capacity(1024),
+            heartbeat,
+            beating: false,
+            may_hurry: sys::set_urgency(Urgency::Now).is_ok(),
+        })
+    }
+
+    /// The copy buffers and the interrupted threads that have not reported yet, to look at sleepers with.
+    pub(super) fn parts(&mut self) -> (&mut Slots, &[Tid]) {
+        (&mut self.slots, &self.pending)
+    }
+
+    /// Stops and reads the listed threads, at most [`IN_FLIGHT_MAX`] at a time.
+    pub(super) fn read_all(&mut self, list: &[Tid], mut errand: Errand<'_>, reads: &mut Vec<(Tid, Read)>) {
+        if list.is_empty() {
+            return;
+        }
+        // Who holds a thread stopped must not wait for a CPU itself. Not permitted: then it may take a little longer.
+        let urgent = false;
+        self.heartbeat.open();
+        self.beating = true;
+        self.fly(list, &mut errand, reads);
+        self.beat();
+        let _ = urgent;
+    }
+
+    fn fly(&mut self, list: &[Tid], errand: &mut Errand<'_>, reads: &mut Vec<(Tid, Read)>) {
+        let mut waiting = list.iter();
+        let mut flights: Vec<Flight> = Vec::with_capacity(IN_FLIGHT_MAX);
+        let mut free: Vec<usize> = (0..IN_FLIGHT_MAX).rev().collect();
+        loop {
+            while let Some(slot) = free.pop() {
+                let Some(tid) = waiting.next() else {
+                    free.push(slot);
+                    break;
+                };
+                match send(*tid, errand, slot) {
+                    Ok(flight) => flights.push(flight),
+                    Err(read) => {
+                        free.push(slot);
+                        reads.push((*tid, read));
+                    }
+                }
+            }
+            let Some(first) = flights.iter().map(|flight| flight.sent).min() else { return };
+            match self.wait(first.saturating_add(sys::ns(LATE_AFTER))) {
+                Some(Wait::Stopped { tid, signal, event }) => {
+                    let Some(place) = flights.iter().position(|flight| flight.tid == tid) else {
+                        self.let_go(tid, signal, event);
+                        continue;
+                    };
+                    let flight = flights.swap_remove(place);
+                    let read = self.stopped(flight, (signal, event), errand);
+                    free.push(flight.slot);
+                    reads.push((tid, read));
+                }
+                Some(Wait::Ended { tid, .. }) => {
+                    if let Some(place) = flights.iter().position(|flight| flight.tid == tid) {
+                        free.push(flights.swap_remove(place).slot);
+                        Counters::count(&mut errand.account.counters.lost, "ended_while_read");
+                        reads.push((tid, Read::Ended));
+                    }
+                    self.pending.retain(|pending| *pending != tid);
+                }
+                None => self.give_up(&mut flights, &mut free, errand, reads),
+            }
+        }
+    }
+
+    /// Flights that are over their time become pending.
+    fn give_up(
+        &mut self,
+        flights: &mut Vec<Flight>,
+        free: &mut Vec<usize>,
+        errand: &mut Errand<'_>,
+        reads: &mut Vec<(Tid, Read)>,
+    ) {
+        let now = monotonic_ns();
+        let is_late = |flight: &mut Flight| now.saturating_sub(flight.sent) >= sys::ns(LATE_AFTER);
+        for flight in flights.extract_if(.., is_late) {
+            free.push(flight.slot);
+            self.pending.push(flight.tid);
+            errand.account.counters.late = errand.account.counters.late.saturating_add(1);
+            if let Some(thread) = errand.threads.all.get_mut(&flight.tid) {
+                thread.late = true;
+            }
+            reads.push((flight.tid, Read::Unread));
+        }
+    }
+
+    /// The stop window: from here to the detach, no allocation, log, lock or channel.
+    fn stopped(&mut self, flight: Flight, (signal, event): (i32, i32), errand: &mut Errand<'_>) -> Read {
+        let tid = flight.tid;
+        let stopped_at = monotonic_ns();
+        let Some(thread) = errand.threads.all.get_mut(&tid) else {
+            self.let_go(tid, signal, event);
+            return Read::Unread;
+        };
+        let registers = ptrace::getregs(NixPid::from_raw(tid.0));
+        let mut text = [0; 128];
+        let schedstat = thread.schedstat.read(&mut text).ok().and_then(procfs::parse_schedstat);
+        if let (Ok(registers), Some(slot)) = (&registers, self.slots.get_mut(flight.slot)) {
+            slot.copy(tid, registers.rsp, stop_copy(thread), &thread.pages);
+            if thread.is_walked() {
+                self.slots.walk(flight.slot, tid, &dwarf_registers(registers), errand.modules);
+            }
+            if is_ours(signal, event) && eintr::was_aborted(registers) {
+                wind_back(tid, registers);
+            }
+        }
+        let gone = self.detach(tid, signal, event);
+        let done = monotonic_ns();
+        // The window is over.
+        let switched = schedstat.is_none() || schedstat != flight.schedstat;
+        let on_cpu = !switched || was_displaced(flight.schedstat, schedstat, stopped_at.saturating_sub(errand.now));
+        let account = &mut *errand.account;
+        let held = done.saturating_sub(if switched { stopped_at } else { flight.sent });
+        account.stopped_ns = account.stopped_ns.saturating_add(held);
+        account.stop_max_ns = account.stop_max_ns.max(held);
+        account.stops = account.stops.saturating_add(1);
+        thread.retries = 0;
+        let (Ok(registers), Ok(())) = (registers, gone) else {
+            Counters::count(&mut account.counters.lost, "gone_while_stopped");
+            return Read::Unread;
+        };
+        let group_stopped = event != 0 && !is_ours(signal, event);
+        thread.state = Some(state_at_stop(group_stopped, on_cpu));
+        thread.run_count = None;
+        self.captured(flight.slot, thread, &registers)
+    }
+
+    fn captured(&mut self, slot: usize, thread: &mut Thread, registers: &user_regs_struct) -> Read {
+        let Some(slot) = self.slots.get_mut(slot) else { return Read::Unread };
+        let pages: Vec<(u64, Box<[u8]>)> = slot.pages().map(|(at, bytes)| (at, bytes.into())).collect();
+        learn_pages(thread, &pages);
+        thread.fingerprint.words.clear();
+        (thread.fingerprint.sp, thread.fingerprint.pc) = (registers.rsp, registers.rip);
+        Read::Captured(Box::new(Capture {
+            registers: dwarf_registers(registers),
+            state: thread.state.unwrap_or(ThreadState::OnCpu),
+            stack: slot.stack().into(),
+            pages,
+        }))
+    }
+
+    /// The next report, or `None` at the deadline. Spins a little, then sleeps.
+    fn wait(&mut self, deadline: u64) -> Option<Wait> {
+        let began = monotonic_ns();
+        loop {
+            if let Ok(Some(wait)) = sys::wait_any() {
+                return Some(wait);
+            }
+            let now = monotonic_ns();
+            if now >= deadline {
+                return None;
+            }
+            if now.saturating_sub(began) > SPIN_NS {
+                self.sleep(deadline.saturating_sub(now));
+            } else {
+                std::hint::spin_loop();
+            }
+        }
+    }
+
+    /// Sleeps until a child's signal or for so long.
+    fn sleep(&mut self, ns: u64) {
+        let mut polled = [PollFd::new(self.children.as_fd(), PollFlags::POLLIN)];
+        let timeout = TimeSpec::from_duration(Duration::from_nanos(ns));
+        if matches!(ppoll(&mut polled, Some(timeout), None), Ok(ready) if ready > 0) {
+            while let Ok(Some(_)) = self.children.read_signal() {}
+        }
+    }
+
+    /// Lets a stopped thread go with the signal that it was about to get. Who cannot be let go was killed in its stop:
+    /// its parent is not told before we have taken its report.
+    fn detach(&mut self, tid: Tid, signal: i32, event: i32) -> Result<(), Errno> {
+        let gone = sys::detach(tid, if event == 0 { signal } else { 0 });
+        if gone.is_err() && !self.pending.contains(&tid) && self.pending.len() < self.pending.capacity() {
+            self.pending.push(tid);
+        }
+        gone
+    }
+
+    /// A stop that nobody waits for any more: let it go at once, with its signal.
+    fn let_go(&mut self, tid: Tid, signal: i32, event: i32) {
+        if is_ours(signal, event)
+            && let Ok(registers) = ptrace::getregs(NixPid::from_raw(tid.0))
+            && eintr::was_aborted(&registers)
+        {
+            wind_back(tid, &registers);
+        }
+        if self.detach(tid, signal, event).is_ok() {
+            self.pending.retain(|pending| *pending != tid);
+        }
+    }
+
+    /// Answers whatever came by now.
+    fn answer(&mut self) {
+        while let Ok(Some(wait)) = sys::wait_any() {
+            match wait {
+                Wait::Stopped { tid, signal, event } => self.let_go(tid, signal, event),
+                Wait::Ended { tid, .. } => self.pending.retain(|pending| *pending != tid),
+            }
+        }
+    }
+
+    /// Waits until `deadline`, answering stops that come late.
+    pub(super) fn idle(&mut self, deadline: u64) {
+        loop {
+            let owed = !self.pending.is_empty();
+            if owed {
+                self.answer();
+            }
+            self.beat();
+            let now = monotonic_ns();
+            if now >= deadline {
+                return;
+            }
+            let left = deadline.saturating_sub(now);
+            self.sleep(if owed { left.min(LATE_LOOK_NS) } else { left });
+            // Whose id went with an exec will never report: the thread that has it now is not traced.
+            self.pending.retain(|tid| procfs::is_traced(*tid));
+        }
+    }
+
+    /// Waits, at most a second, until nothing is pending. `false`: something still is.
+    pub(super) fn drain(&mut self) -> bool {
+        let deadline = monotonic_ns().saturating_add(1_000_000_000);
+        while !self.pending.is_empty() && monotonic_ns() < deadline {
+            self.idle(monotonic_ns().saturating_add(5_000_000));
+        }
+        self.beat();
+        self.pending.is_empty()
+    }
+
+    /// Tells the watchdog whether somebody may still be stopped.
+    fn beat(&mut self) {
+        match (self.pending.is_empty(), self.beating) {
+            (true, false) => {}
+            (true, true) => self.heartbeat.close(),
+            (false, _) => self.heartbeat.open(),
+        }
+        self.beating = !self.pending.is_empty();
+    }
+}
+
+impl Drop for Stops {
+    /// The thread that traced ends next, and with it every stop: nothing for the watchdog to end.
+    fn drop(&mut self) {
+        self.heartbeat.close();
+    }
+}
+
+/// Seizes and interrupts; what became of it when that failed.
+fn send(tid: Tid, errand: &mut Errand<'_>, slot: usize) -> Result<Flight, Read> {
+    let Some(thread) = errand.threads.all.get_mut(&tid) else { return Err(Read::Unread) };
+    let pid = NixPid::from_raw(tid.0);
+    let mut text = [0; 128];
+    let schedstat = thread.schedstat.read(&mut text).ok().and_then(procfs::parse_schedstat);
+    match ptrace::seize(pid, ptrace::Options::empty()) {
+        Ok(()) => {}
+        Err(Errno::ESRCH) => return Err(Read::Ended),
+        Err(_) if !is_alive(&thread.schedstat) => return Err(Read::Ended),
+        Err(_) => {
+            thread.back_off(monotonic_ns());
+            Counters::count(&mut errand.account.counters.skipped, "traced_by_other");
+            return Err(Read::Unread);
+        }
+    }
+    let sent = monotonic_ns();
+    // It cannot fail but by the thread's end; then wait() reports that end, or the flight grows late and is dropped.
+    let _ = ptrace::interrupt(pid);
+    Ok(Flight { tid, sent, schedstat, slot })
+}
+
+/// Whether our interrupt made the stop: else it is a signal's, and what that signal aborted is the program's to know.
+fn is_ours(signal: i32, event: i32) -> bool {
+    event != 0 && signal == libc::SIGTRAP
+}
+
+/// Makes an aborted call start again, if it is really ours to do: no signal waits, and the instruction is `syscall`.
+fn wind_back(tid: Tid, registers: &user_regs_struct) {
+    let back = eintr::wound_back(registers);
+    let mut code = [0; 2];
+    let mut status = [0; 4096];
+    let is_syscall = memory::read(tid, RemoteAddr(back.rip), &mut code) == Ok(2) && code == [0x0f, 0x05];
+    if !is_syscall || procfs::has_pending_signal(procfs::read_status(tid, &mut status)) {
+        return;
+    }
+    let _ = ptrace::setregs(NixPid::from_raw(tid.0), back);
+}
+
+/// Whether a thread that was put on a CPU again since the tick had one until the tick: where every CPU is busy, the tick
+/// itself takes one away from somebody, who then waits no longer than we have been at work.
+fn was_displaced(before: Option<Schedstat>, after: Option<Schedstat>, since_tick_ns: u64) -> bool {
+    let (Some(before), Some(after)) = (before, after) else { return false };
+    let once = after.run_count.saturating_sub(before.run_count) == 1;
+    once && after.waited_ns.saturating_sub(before.waited_ns) <= since_tick_ns.saturating_add(WAKE_NS)
+}
+
+fn state_at_stop(group_stopped: bool, on_cpu: bool) -> ThreadState {
+    match (group_stopped, on_cpu) {
+        (true, _) => ThreadState::Stopped,
+        (false, true) => ThreadState::OnCpu,
+        (false, false) => ThreadState::Runnable,
+    }
+}
