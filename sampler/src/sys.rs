@@ -70,7 +70,7 @@ pub fn lock_in_memory(buffer: &[u8]) -> Result<(), Errno> {
 pub enum Urgency {
     /// As any other thread.
     Normal,
-    /// Before every normal thread (`SCHED_FIFO`): while it holds another one stopped.
+    /// Before every normal thread (`SCHED_FIFO`): to be on time, and while it holds another one stopped.
     Now,
 }
 

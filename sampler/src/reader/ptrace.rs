@@ -17,12 +17,15 @@ use super::{
 };
 use crate::{
     procfs,
-    sys::monotonic_ns,
+    sys::{self, Urgency, monotonic_ns},
     target::Target,
     taskstats::{Runs, TaskStats},
     threads::Threads,
     watchdog::Heartbeat,
 };
+
+/// More threads are not looked at with real-time priority: a microsecond each, in which the target may want the CPU.
+const SWEEP_MAX: usize = 256;
 
 /// The reader. Lives and dies on one thread.
 #[derive(Debug)]
@@ -31,6 +34,8 @@ pub struct PtraceReader {
     last: HashMap<Pid, Last>,
     looker: Looker,
     stops: Stops,
+    /// We may be real-time.
+    may_hurry: bool,
 }
 
 /// How a process was left at the last tick.
@@ -50,6 +55,9 @@ impl PtraceReader {
             last: HashMap::new(),
             looker: Looker::new(run_count_moves(), stop_for_rbp),
             stops: Stops::new(heartbeat)?,
+            // Who is late for a tick samples what others do at the end of their time slice, and who holds a thread stopped
+            // must not wait for a CPU. Not permitted: so be it.
+            may_hurry: sys::set_urgency(Urgency::Now).is_ok(),
         })
     }
 
@@ -74,9 +82,16 @@ impl PtraceReader {
                 return (seen, runs);
             }
         }
+        let displaces = self.may_hurry && all.len() > SWEEP_MAX;
+        if displaces {
+            let _ = sys::set_urgency(Urgency::Normal);
+        }
         let now = scene.now;
         for thread in all.values_mut().filter(|thread| thread.looked_at != now) {
             self.looker.look_at(thread, scene, &mut hands, &mut seen);
+        }
+        if displaces {
+            self.may_hurry = sys::set_urgency(Urgency::Now).is_ok();
         }
         if let Some(before) = ask.before.filter(|_| !hands.ledger.is_exact())
             && let Some(after) = self.task_stats.as_mut().and_then(|stats| stats.runs(scene.target.pid))

@@ -26,7 +26,7 @@ use super::{
 use crate::{
     memory,
     procfs::{self, Schedstat},
-    sys::{self, Urgency, Wait, monotonic_ns},
+    sys::{self, Wait, monotonic_ns},
     threads::{Thread, Threads},
     watchdog::Heartbeat,
 };
@@ -60,7 +60,6 @@ pub(super) struct Stops {
     heartbeat: Arc<Heartbeat>,
     /// What the watchdog was told last: that somebody may be stopped.
     beating: bool,
-    may_hurry: bool,
 }
 
 /// What every stop of a tick needs.
@@ -84,7 +83,6 @@ impl Stops {
             pending: Vec::with_capacity(1024),
             heartbeat,
             beating: false,
-            may_hurry: sys::set_urgency(Urgency::Now).is_ok(),
         })
     }
 
@@ -98,13 +96,10 @@ impl Stops {
         if list.is_empty() {
             return;
         }
-        // Who holds a thread stopped must not wait for a CPU itself. Not permitted: then it may take a little longer.
-        let urgent = false;
         self.heartbeat.open();
         self.beating = true;
         self.fly(list, &mut errand, reads);
         self.beat();
-        let _ = urgent;
     }
 
     fn fly(&mut self, list: &[Tid], errand: &mut Errand<'_>, reads: &mut Vec<(Tid, Read)>) {

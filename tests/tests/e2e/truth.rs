@@ -1,5 +1,9 @@
 use std::time::Duration;
 
+use nix::{
+    sched::{CpuSet, sched_getaffinity, sched_setaffinity},
+    unistd::Pid,
+};
 use tests::{
     agent::{collapsed, record, samples},
     targets::{Program, turn},
@@ -30,4 +34,23 @@ fn shares() {
     // Less than 101 a second is what others had of the CPU meanwhile; more would be wrong.
     let busy = samples(&stacks, "work") as f64;
     assert!(busy > 0.5 * 30.0 * 101.0 && busy < 1.01 * 30.0 * 101.0, "{busy} samples");
+}
+
+/// Check that a thread counts as on a CPU although each tick takes that very CPU away from it: there is only one.
+#[test]
+fn on_the_only_cpu() {
+    let _turn = turn();
+    let us = Pid::from_raw(0);
+    let before = sched_getaffinity(us).unwrap();
+    let mut one = CpuSet::new();
+    one.set((0..CpuSet::count()).find(|cpu| before.is_set(*cpu).unwrap()).unwrap()).unwrap();
+    // Both inherit it.
+    sched_setaffinity(us, &one).unwrap();
+    let Some(target) = Program::start("spin", &["1"]) else { return };
+    let agent = record(target.pid(), 3, &["--on-cpu"]);
+    sched_setaffinity(us, &before).unwrap();
+    let run = agent.wait(Duration::from_mins(1));
+    let spun = samples(&collapsed(&run.stdout), "spin_until");
+    // 303, less what others had of that CPU; a handful where waiting for us counts as waiting.
+    assert!(spun > 150, "{spun} samples on the CPU: {}\n{}", run.stderr, run.stdout);
 }
