@@ -60,9 +60,14 @@ deny: ## Licences, bans and sources of the dependencies, where cargo-deny is ins
 fuzz: ## Every fuzz target for FUZZ_SECONDS (600)
 	@scripts/fuzz $(FUZZ_SECONDS)
 
-bench: ## The benches behind docs/measurements.md
+bench: ## The benches behind docs/measurements.md: us, the rival, the ratio
+	@scripts/setup bench
 	$(CARGO) build --release --locked --bin sentry-profiled
-	SENTRY_PROFILED_BIN=$(RELEASE_BIN) $(CARGO) bench --package benches --locked
+	$(CARGO) bench --package benches --locked
+	SENTRY_PROFILED_BIN=$(RELEASE_BIN) $(CARGO) run --release --locked --package benches --bin stop-window
+	benches/scripts/sleepers $(RELEASE_BIN)
+	benches/scripts/measure $(RELEASE_BIN)
+	benches/scripts/against-eu-stack $(RELEASE_BIN)
 
 fault: ## 200 times kill -9 of the agent against a busy, signalled target
 	$(CARGO) build --release --locked --bin sentry-profiled

@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// A thread that cannot be read by then is shown without frames.
-const PATIENCE: Duration = Duration::from_millis(400);
+const PATIENCE: Duration = Duration::from_secs(1);
 /// A few more ticks, for copies that were too short at first.
 const SETTLE: Duration = Duration::from_millis(60);
 
