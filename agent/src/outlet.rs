@@ -1,6 +1,9 @@
 //! Where closed chunks go: to a Sentry server through the spool, into a local folder, or to whoever collects them.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    error::Error,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use profile::chunk::Chunk;
 use tracing::error;
@@ -34,12 +37,18 @@ impl Outlet {
                 };
                 if let Err(error) = taken {
                     // Its journal stays, so the next start tries again.
-                    error!(%error, "A chunk could not be spooled; its journal is kept for the next start.");
+                    error!(
+                        error = &error as &dyn Error,
+                        "A chunk could not be spooled; its journal is kept for the next start."
+                    );
                 }
             }
             Self::Keep(folder) => match folder.keep(&chunk) {
                 Ok(_) => discard(journal),
-                Err(error) => error!(%error, "A chunk could not be kept; its journal is kept for the next start."),
+                Err(error) => error!(
+                    error = &*error as &dyn Error,
+                    "A chunk could not be kept; its journal is kept for the next start."
+                ),
             },
             Self::Collect(chunks) => {
                 chunks.lock().unwrap_or_else(PoisonError::into_inner).push(chunk);

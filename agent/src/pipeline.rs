@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
+    error::Error,
     path::PathBuf,
     sync::{
         Arc, Mutex, PoisonError,
@@ -157,7 +158,10 @@ impl Work {
             Message::Open(id, info) => {
                 let journal = self.journals.as_deref().filter(|_| self.keep.chunks).and_then(|folder| {
                     let journal = Journal::create(folder, &info, info.anchor.monotonic_ns);
-                    journal.inspect_err(|error| warn!(%error, "No journal: a crash would lose the open chunk.")).ok()
+                    let told = journal.inspect_err(|error| {
+                        warn!(error = error as &dyn Error, "No journal: a crash would lose the open chunk.");
+                    });
+                    told.ok()
                 });
                 self.sessions.insert(id, Session::new(id, *info, self.keep, self.naming.clone(), journal));
             }

@@ -84,7 +84,7 @@ pub fn run(arguments: &RunArguments) -> Result<u8, Failure> {
         settings: &settings,
         keep: Keep { chunks: true, recording: kept.is_some() },
         outlet: outlet.clone(),
-        journals: Some(state.join("journal")),
+        journals: Some(settings::journals(&state)),
     };
     let done = profile(&plan)?;
     if let Outlet::Ship(shipper) = &outlet {

@@ -1,7 +1,10 @@
 //! One target from its first event to its last chunk: feeds the chunk builder and the recording, asks for names ahead,
 //! and says when a chunk is due.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    error::Error,
+};
 
 use profile::{
     chunk::{BYTES_ASKED, Chunk, ChunkBuilder, Platform, SPAN_ASKED_NS, SessionInfo},
@@ -110,7 +113,7 @@ impl Session {
             _ => {}
         }
         if let Some(Err(error)) = self.journal.as_mut().map(|journal| journal.append(event)) {
-            warn!(%error, "The journal cannot be written; a crash would lose the open chunk.");
+            warn!(error = &error as &dyn Error, "The journal cannot be written; a crash would lose the open chunk.");
         }
         if let Some(recording) = &mut self.recording {
             recording.apply(event);
@@ -125,10 +128,10 @@ impl Session {
     pub fn close(&mut self) -> ClosedChunk {
         let at_ns = self.last_tick.saturating_add(1000);
         let chunk = self.close_builder(at_ns);
-        let journal = self.journal.as_mut().and_then(|journal| {
-            let rotated = journal.rotate(at_ns);
-            rotated.inspect_err(|error| warn!(%error, "The journal cannot be rotated; a chunk may come twice.")).ok()
-        });
+        let (journal, begun) = self.journal.as_mut().map_or((None, Ok(())), |journal| journal.rotate(at_ns));
+        if let Err(error) = begun {
+            warn!(error = &error as &dyn Error, "The next journal cannot be begun; a crash would lose the open chunk.");
+        }
         if self.asked.len() > ASKED_MAX {
             self.asked.clear();
             self.naming.forget(self.id);
@@ -139,7 +142,7 @@ impl Session {
     /// Closes the last chunk, when the session ends.
     pub fn end(&mut self, at_ns: u64) -> ClosedChunk {
         let chunk = self.close_builder(at_ns.max(self.last_tick.saturating_add(1000)));
-        ClosedChunk { chunk, journal: self.journal.take().map(Journal::close), platform: self.platform.clone() }
+        ClosedChunk { chunk, journal: self.journal.take().and_then(Journal::close), platform: self.platform.clone() }
     }
 
     fn close_builder(&mut self, at_ns: u64) -> Option<Chunk> {
@@ -150,7 +153,7 @@ impl Session {
     /// Hands what the journal holds back to the kernel.
     pub fn flush(&mut self) {
         if let Some(Err(error)) = self.journal.as_mut().map(Journal::flush) {
-            warn!(%error, "The journal cannot be written; a crash would lose the open chunk.");
+            warn!(error = &error as &dyn Error, "The journal cannot be written; a crash would lose the open chunk.");
         }
     }
 

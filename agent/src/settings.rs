@@ -1,6 +1,6 @@
 //! The command line as settings, over environment, file and defaults.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use config::{Overrides, Rate, Secret, Settings};
 use profile::{chunk::Platform, in_app::InAppRules, session::Naming};
@@ -37,7 +37,7 @@ fn of_target(arguments: &TargetArguments) -> Overrides {
     }
 }
 
-fn load(file: Option<&std::path::Path>, flags: Overrides) -> Result<Settings, Failure> {
+fn load(file: Option<&Path>, flags: Overrides) -> Result<Settings, Failure> {
     const HINT: &str = "config/config.toml in the documentation lists every setting with its default";
     config::load(file, flags).map_err(|error| Failure::Config(error.into(), HINT))
 }
@@ -47,11 +47,18 @@ pub fn state_folder(settings: &Settings) -> PathBuf {
     settings.shipping.spool.clone().unwrap_or_else(config::state_folder)
 }
 
+/// The folder for journals in the state folder.
+pub fn journals(state: &Path) -> PathBuf {
+    state.join("journal")
+}
+
 /// What the shipper needs, if there is a DSN.
 pub fn shipping(settings: &Settings) -> Result<Option<ShipSettings>, Failure> {
     let Some(dsn) = &settings.shipping.dsn else { return Ok(None) };
     let dsn: Dsn = dsn.reveal().parse().map_err(|error: DsnError| Failure::Config(error.into(), DsnError::HINT))?;
-    let mut ship = ShipSettings::new(dsn, state_folder(settings).join("spool"));
+    let state = state_folder(settings);
+    let mut ship = ShipSettings::new(dsn, state.join("spool"));
+    ship.journals = Some(journals(&state));
     ship.bounds = Bounds {
         bytes: settings.shipping.spool_max.0,
         age: settings.shipping.spool_age_max.0,

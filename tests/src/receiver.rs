@@ -11,7 +11,8 @@
 
 use std::{
     collections::VecDeque,
-    net::{Ipv4Addr, SocketAddr},
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -29,6 +30,9 @@ pub const KEY: &str = "0123456789abcdef0123456789abcdef";
 
 /// The project that is there.
 pub const PROJECT: &str = "42";
+
+/// Where a proxy may have put the server: requests below it are taken too.
+pub const PREFIX: &str = "/sentry/eu";
 
 /// A test that waits longer has failed.
 const WAIT_MAX: Duration = Duration::from_secs(20);
@@ -59,6 +63,8 @@ pub enum Answer {
     Slow(Duration),
     /// Reads everything, never answers. Nothing is taken.
     Silence,
+    /// Takes what came, and answers 200 with a megabyte that is no text.
+    Babble,
 }
 
 impl Answer {
@@ -175,22 +181,27 @@ impl Shared {
 impl Receiver {
     /// Listens on a free port of loopback.
     pub fn start() -> Self {
-        Self::serve(None)
+        Self::serve(Ipv4Addr::LOCALHOST.into(), None).expect("loopback has a free port")
+    }
+
+    /// The same on IPv6; `None` where there is none.
+    pub fn start_v6() -> Option<Self> {
+        Self::serve(Ipv6Addr::LOCALHOST.into(), None).ok()
     }
 
     /// The same with TLS, for clients that trust [`Receiver::certificate`].
     pub fn start_tls() -> Self {
-        Self::serve(Some(tls::Tls::new()))
+        Self::serve(Ipv4Addr::LOCALHOST.into(), Some(tls::Tls::new())).expect("loopback has a free port")
     }
 
-    fn serve(tls: Option<tls::Tls>) -> Self {
-        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has a free port");
+    fn serve(at: IpAddr, tls: Option<tls::Tls>) -> io::Result<Self> {
+        let listener = std::net::TcpListener::bind((at, 0))?;
         let address = listener.local_addr().expect("a bound socket has an address");
         listener.set_nonblocking(true).expect("a socket can be made non-blocking");
         let (shared, (orders, ordered)) = (Arc::new(Shared::default()), mpsc::unbounded_channel());
         let (serving, showing) = (shared.clone(), tls.clone());
         let thread = std::thread::spawn(move || http::serve(listener, address, &serving, showing.as_ref(), ordered));
-        Self { shared, address, orders, tls, thread: Some(thread) }
+        Ok(Self { shared, address, orders, tls, thread: Some(thread) })
     }
 
     /// Listens on a port where nothing listens yet.
@@ -209,6 +220,11 @@ impl Receiver {
     pub fn dsn(&self) -> String {
         let scheme = if self.tls.is_some() { "https" } else { "http" };
         format!("{scheme}://{KEY}@{}/{PROJECT}", self.address)
+    }
+
+    /// The same below [`PREFIX`].
+    pub fn dsn_with_prefix(&self) -> String {
+        format!("http://{KEY}@{}{PREFIX}/{PROJECT}", self.address)
     }
 
     /// Its certificate as PEM: what the file named by `SSL_CERT_FILE` must hold. Empty without TLS.
@@ -231,6 +247,11 @@ impl Receiver {
     /// What to do with requests that nothing is planned for.
     pub fn usually(&self, answer: Answer) {
         self.shared.state().usual = Some(answer);
+    }
+
+    /// How many planned answers nobody has got yet.
+    pub fn planned(&self) -> usize {
+        self.shared.state().planned.len()
     }
 
     /// Every request so far, in order of arrival.

@@ -25,6 +25,7 @@
 //! A change of [`Event`] or of [`SessionInfo`] changes the magic; a file with another one is not read.
 
 use std::{
+    error::Error,
     fs::{self, File},
     io::{self, BufReader, Read, Write},
     os::unix::fs::FileExt,
@@ -89,6 +90,8 @@ pub struct Journal {
     current: Current,
     /// A write failed, and was reported: nothing more goes into this file.
     failed: bool,
+    /// The file was given back, and there is no other.
+    given: bool,
 }
 
 /// The file that is written.
@@ -116,7 +119,14 @@ impl Journal {
     pub fn create(folder: &Path, session: &SessionInfo, start_ns: u64) -> Result<Self, JournalError> {
         files::make_folder(folder).map_err(|error| JournalError::Create(folder.to_owned(), error))?;
         let current = Current::begin(folder, session, start_ns, 0, &[])?;
-        Ok(Self { folder: folder.to_owned(), session: session.clone(), number: 0, current, failed: false })
+        Ok(Self {
+            folder: folder.to_owned(),
+            session: session.clone(),
+            number: 0,
+            current,
+            failed: false,
+            given: false,
+        })
     }
 
     /// Takes an event. An error is given once; after it, events are only remembered, until [`Journal::rotate`].
@@ -140,30 +150,41 @@ impl Journal {
         flushed
     }
 
-    /// Begins the file of the chunk that begins at `at_ns`, where the one before it closed. On an error the old file is
-    /// kept and goes on: recovered after a death, it makes one long chunk instead of two.
-    pub fn rotate(&mut self, at_ns: u64) -> Result<Closed, JournalError> {
+    /// Begins the file of the chunk that begins at `at_ns`, where the one before it closed, and gives the old one back.
+    /// On an error too: were it to go on, a death would make one long chunk of two, with the id of the first. Then
+    /// nothing is kept until the next rotation, which has no old file to give.
+    pub fn rotate(&mut self, at_ns: u64) -> (Option<Closed>, Result<(), JournalError>) {
         self.flush_last();
         let number = self.number.saturating_add(1);
         let opening = self.current.carried.opening(at_ns, |place| self.current.stack(place));
-        let next = Current::begin(&self.folder, &self.session, at_ns, number, &opening)?;
-        let Current { path, file, .. } = std::mem::replace(&mut self.current, next);
-        self.number = number;
-        self.failed = false;
-        Ok(Closed { path, _locked: file })
+        let next = Current::begin(&self.folder, &self.session, at_ns, number, &opening);
+        let closed = self.give();
+        let begun = next.map(|next| {
+            self.current = next;
+            self.number = number;
+            self.given = false;
+        });
+        self.failed = begun.is_err();
+        (closed, begun)
     }
 
-    /// Ends the journal: the session is over.
-    pub fn close(mut self) -> Closed {
+    /// Ends the journal: the session is over. `None`: the last rotation failed, so there is nothing to delete.
+    pub fn close(mut self) -> Option<Closed> {
         self.flush_last();
-        let Current { path, file, .. } = self.current;
-        Closed { path, _locked: file }
+        self.give()
+    }
+
+    /// The current file, once. It stays open here: stacks are read back from it at the next rotation.
+    fn give(&mut self) -> Option<Closed> {
+        let file = self.current.file.try_clone().ok().filter(|_| !self.given)?;
+        self.given = true;
+        Some(Closed { path: self.current.path.clone(), _locked: file })
     }
 
     /// The chunk is in memory and about to be spooled: an error here only matters to one who dies right now.
     fn flush_last(&mut self) {
         if let Err(error) = self.flush() {
-            warn!(%error, "The end of a journal could not be written.");
+            warn!(error = &error as &dyn Error, "The end of a journal could not be written.");
         }
     }
 
@@ -197,7 +218,7 @@ impl Current {
         let mut new = Self { path, file, written: 0, buffer: MAGIC.to_vec(), since: None, carried: Carried::default() };
         encode(&mut new.buffer, &Header { session: session.clone(), start_ns })?;
         opening.iter().try_for_each(|event| new.push(event))?;
-        new.flush()?;
+        new.flush().inspect_err(|_| drop(files::remove(&part)))?;
         fs::rename(&part, &new.path).map_err(failed)?;
         Ok(new)
     }
@@ -334,12 +355,17 @@ pub fn recover(folder: &Path, spooled: &[String]) -> io::Result<Vec<RecoveredSes
     for name in names {
         let path = folder.join(&name);
         if !spooled.contains(&name) {
-            found.extend(RecoveredSession::open(&path)?);
-        } else if files::open_locked(&path)?.is_some() {
+            found.extend(readable(&path, RecoveredSession::open(&path)).flatten());
+        } else if readable(&path, files::open_locked(&path)).flatten().is_some() {
             files::remove(&path)?;
         }
     }
     Ok(found)
+}
+
+/// One file that can't be read must not keep the others from being sent.
+fn readable<T>(path: &Path, read: io::Result<T>) -> Option<T> {
+    read.inspect_err(|error| warn!(%error, file = %path.display(), "A journal can't be read; it stays.")).ok()
 }
 
 #[cfg(test)]
@@ -387,10 +413,10 @@ mod tests {
         for event in first.into_iter().chain([&one_anew, &sample(3, 1), &Event::Ended { tid: Tid(2) }]) {
             journal.append(event).unwrap();
         }
-        journal.rotate(6).unwrap().delete().unwrap();
+        journal.rotate(6).0.unwrap().delete().unwrap();
         journal.append(&sample(3, 0)).unwrap();
         journal.append(&sample(1, 77)).unwrap();
-        drop(journal.rotate(7).unwrap());
+        drop(journal.rotate(7).0.unwrap());
         drop(journal.close());
         let opening =
             [thread(1), tick(6), one.clone(), sample(4, 1), zero.clone(), sample(1, 0), one_anew, sample(3, 1)];
@@ -413,11 +439,34 @@ mod tests {
         assert!(error.starts_with("cannot write the journal "), "{error}");
         journal.append(&thread(3)).unwrap();
         journal.flush().unwrap();
-        drop(journal.rotate(2).unwrap());
+        drop(journal.rotate(2).0.unwrap());
         journal.append(&thread(4)).unwrap();
         drop(journal.close());
         let tick = Event::Tick { at_ns: 2 };
         let second = vec![thread(1), thread(2), thread(3), tick, thread(4)];
         assert_eq!(events(folder.path()), [vec![thread(1)], second]);
+    }
+
+    /// Check that a file that cannot be begun costs its own chunk alone: the old one is given back all the same, once, and
+    /// the next can be read alone.
+    #[test]
+    fn rotation_fails() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut journal = Journal::create(folder.path(), &session(), 1).unwrap();
+        [thread(1), stack(0, 10), sample(1, 0)].iter().for_each(|event| journal.append(event).unwrap());
+        journal.folder = folder.path().join("nowhere");
+        let (closed, begun) = journal.rotate(2);
+        assert!(begun.unwrap_err().to_string().starts_with("cannot begin a journal in "));
+        closed.unwrap().delete().unwrap();
+        journal.append(&thread(2)).unwrap();
+        assert!(journal.rotate(3).0.is_none());
+        journal.folder = folder.path().to_owned();
+        let (closed, begun) = journal.rotate(4);
+        assert!(closed.is_none() && begun.is_ok());
+        journal.append(&sample(2, 0)).unwrap();
+        drop(journal.close());
+        let tick = Event::Tick { at_ns: 4 };
+        let expected = vec![thread(1), thread(2), tick, stack(0, 10), sample(1, 0), sample(2, 0)];
+        assert_eq!(events(folder.path()), [expected]);
     }
 }

@@ -23,8 +23,9 @@
 //! }
 //! let mut journal = Journal::create(&state.join("journal"), &session, now_ns)?;
 //! journal.append(&event)?; // each event, before ChunkBuilder::apply
-//! let closed = journal.rotate(now_ns)?; // with ChunkBuilder::close(now_ns, ..)
-//! shipper.submit_closing(&chunk, closed)?;
+//! let (closed, begun) = journal.rotate(now_ns); // with ChunkBuilder::close(now_ns, ..)
+//! if let Some(closed) = closed { shipper.submit_closing(&chunk, closed)?; }
+//! begun?; // there is no journal until the next rotation
 //! if let Some(pause) = shipper.paused() { /* let the sampling rest until pause.until */ }
 //! let status = shipper.drain(Duration::from_secs(10)); // at the stop
 //! # Ok(()) }

@@ -13,6 +13,8 @@ pub struct ShipSettings {
     pub dsn: Dsn,
     /// Where chunks wait: a folder for each DSN is made in it.
     pub spool: PathBuf,
+    /// Where the journals are of which waiting chunks tell.
+    pub journals: Option<PathBuf>,
     /// How much may wait.
     pub bounds: Bounds,
     /// Who we say we are.
@@ -44,6 +46,7 @@ impl ShipSettings {
         Self {
             dsn,
             spool,
+            journals: None,
             // A quiet process makes 70 kB a minute, a busy one some MB: hours to days without a network.
             bounds: Bounds { bytes: 512 << 20, age: Duration::from_hours(168), refused_bytes: 64 << 20 },
             client: ClientSdk::default(),

@@ -238,6 +238,8 @@ impl Spool {
         let path = self.folder.join(name);
         let part = path.with_extension(files::PART);
         let write = || -> io::Result<()> {
+            // A chunk has one writer. What is there was left by one that died in the midst of it.
+            files::remove(&part)?;
             let mut file = files::create(&part)?;
             let mut line = serde_json::to_vec(header)?;
             line.push(b'\n');

@@ -12,6 +12,7 @@ use tracing::{debug, error, info, warn};
 use super::{
     client::{Outcome, Sender},
     envelope::{Content, compress},
+    files,
     report::{Reason, Reports},
     shipper::{Shared, category_of},
     spool::Held,
@@ -121,6 +122,7 @@ impl Worker {
 
     /// Sends a chunk, or does with it what a rate limit demands.
     async fn handle(&mut self, held: Held, now: Instant) -> Next {
+        self.delete_journal(&held);
         let category = category_of(&held.header);
         let (paused, limited) = {
             let state = self.shared.state();
@@ -137,6 +139,16 @@ impl Worker {
                 next => next,
             },
             None => self.send(Some(held)).await,
+        }
+    }
+
+    /// A chunk leaves the spool only after its journal is gone. If whoever put it here died before deleting that, it would
+    /// be built again at the next start, and come twice.
+    fn delete_journal(&self, held: &Held) {
+        let (Some(folder), Some(name)) = (&self.shared.settings.journals, &held.header.journal) else { return };
+        let removed = if name.contains('/') { Ok(()) } else { files::remove(&folder.join(name)) };
+        if let Err(error) = removed {
+            warn!(%error, "A journal can't be deleted; its chunk may come twice.");
         }
     }
 
@@ -195,6 +207,7 @@ impl Worker {
                     self.forget(held);
                     self.shared.state().status.sent += 1;
                 }
+                self.shared.state().status.last_error = None;
                 self.succeed();
             }
             // It waits in the spool, and the limits say how long, or that it is thrown away.
@@ -242,7 +255,6 @@ impl Worker {
     fn succeed(&mut self) {
         if self.failures > 0 {
             info!(after = self.failures, "The server answers again.");
-            self.shared.state().status.last_error = None;
         }
         self.failures = 0;
         self.not_before = Instant::now().checked_add(self.shared.settings.pace);

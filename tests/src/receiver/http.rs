@@ -129,6 +129,10 @@ async fn act(answer: Answer, mut request: Request, shared: &Shared) -> io::Resul
             let text = Text { left: Some("half of".into()), breaks: Some(Box::pin(tokio::time::sleep(BREAK_AFTER))) };
             return Ok(response(503, &[("content-length", "100".to_owned())], text));
         }
+        Answer::Babble => {
+            shared.record(request);
+            return Ok(response(200, &[], Text { left: Some(vec![0xff; 1 << 20].into()), breaks: None }));
+        }
         Answer::Silence => {
             shared.record(Request { status: None, refusal: Some("silent".to_owned()), ..request });
             return std::future::pending().await;

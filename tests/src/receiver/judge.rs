@@ -6,7 +6,7 @@ use flate2::read::GzDecoder;
 use profile::wire::{check, envelope};
 use serde_json::Value;
 
-use super::{Chunk, KEY, PROJECT, Request};
+use super::{Chunk, KEY, PREFIX, PROJECT, Request};
 
 /// Relay's limit on a decompressed envelope.
 const ENVELOPE_BYTES_MAX: u64 = 200 << 20;
@@ -38,6 +38,7 @@ fn check_line(line: &str) -> Option<Refusal> {
     // A proxy is asked with the whole URL.
     let path =
         target.strip_prefix("http://").and_then(|rest| rest.find('/').and_then(|at| rest.get(at..))).unwrap_or(target);
+    let path = path.strip_prefix(PREFIX).unwrap_or(path);
     (path != format!("/api/{PROJECT}/envelope/")).then(|| refuse(404, format!("nothing at {path}")))
 }
 

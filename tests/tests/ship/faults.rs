@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use agent::ship::{Bounds, ShipSettings, Shipper};
+use agent::ship::{Arrival, Bounds, ShipSettings, Shipper};
 use tests::receiver::{Answer, Receiver};
 
 use super::{files, hasty, numbers, start, submit, submit_large, wait_until};
@@ -61,6 +61,101 @@ fn every_fault() {
     // Not a whole chunk arrived where the server died in mid-body; where it was slow, the 504 stays for the next.
     assert_eq!(receiver.arrivals(), [3, 3, 3, 3, 2, 3, 3, 3, 1]);
     assert_eq!(shipper.status().last_error, None);
+}
+
+/// Check that no redirect is followed: the key would go to whoever the server, or someone before it, names.
+#[test]
+fn redirects() {
+    let (receiver, other, folder) = (Receiver::start(), Receiver::start(), tempfile::tempdir().unwrap());
+    let elsewhere = format!("http://{}/api/42/envelope/", other.address());
+    receiver.plan([301, 302, 303, 307, 308].map(|status| Answer::with(status, "Location", &elsewhere)));
+    let shipper = start(&receiver, folder.path());
+    submit(&shipper, 0);
+    receiver.wait_for_chunks(1);
+    assert_eq!(shipper.drain(Duration::from_secs(5)).sent, 1);
+    assert_eq!((receiver.arrivals(), other.connections()), (vec![6], 0));
+}
+
+/// Check that a 200 is a 200 whatever its text is.
+#[test]
+fn babble() {
+    let (receiver, folder) = (Receiver::start(), tempfile::tempdir().unwrap());
+    receiver.plan([Answer::Babble]);
+    let shipper = start(&receiver, folder.path());
+    (0..2).for_each(|number| submit(&shipper, number));
+    receiver.wait_for_chunks(2);
+    let status = shipper.drain(Duration::from_secs(5));
+    assert_eq!((status.sent, status.last_error, receiver.arrivals()), (2, None, vec![1, 1]));
+}
+
+/// Check that chunks reach a server on IPv6, and one that a proxy has put below a prefix.
+#[test]
+fn other_addresses() {
+    let receiver = Receiver::start();
+    let folder = tempfile::tempdir().unwrap();
+    let shipper = Shipper::start(hasty(&receiver.dsn_with_prefix(), folder.path())).unwrap();
+    submit(&shipper, 0);
+    receiver.wait_for_chunks(1);
+    assert_eq!(receiver.requests()[0].line, "POST /sentry/eu/api/42/envelope/");
+    let Some(receiver) = Receiver::start_v6() else { return eprintln!("skipped: no IPv6 here") };
+    let shipper = Shipper::start(hasty(&receiver.dsn(), folder.path())).unwrap();
+    submit(&shipper, 1);
+    receiver.wait_for_chunks(1);
+    assert_eq!(receiver.requests()[0].header("host"), Some(receiver.address().to_string().as_str()));
+}
+
+/// Check that the last error is forgotten once an attempt succeeds, a refusal too.
+#[test]
+fn last_error() {
+    let (receiver, folder) = (Receiver::start(), tempfile::tempdir().unwrap());
+    receiver.plan([Answer::status(503), Answer::status(401)]);
+    let settings = ShipSettings { client_reports: false, ..hasty(&receiver.dsn(), folder.path()) };
+    let shipper = Shipper::start(settings).unwrap();
+    submit(&shipper, 0);
+    wait_until("the chunk is refused", || shipper.status().refused == 1);
+    let refused = Some("the server refused a chunk: 401 Unauthorized".to_owned());
+    wait_until("that is told", || shipper.status().last_error == refused);
+    submit(&shipper, 1);
+    receiver.wait_for_chunks(1);
+    assert_eq!(shipper.drain(Duration::from_secs(5)).last_error, None);
+}
+
+/// Submits the same chunk every time.
+fn submit_same(shipper: &Shipper, start: u64, journal: Option<&str>) {
+    let payload = super::payload(0, 0);
+    let (chunk_id, span_unix_ns) = (super::chunk_id(0), (start, start + 1));
+    shipper.put(Arrival { chunk_id, platform: "native", span_unix_ns, payload: &payload, journal }).unwrap();
+}
+
+/// Check that a chunk whose writer died in the midst of writing it can be written again.
+#[test]
+fn half_written() {
+    let (receiver, folder) = (Receiver::start_down(), tempfile::tempdir().unwrap());
+    let (shipper, start_ns) = (start(&receiver, folder.path()), super::start_unix_ns(0));
+    submit_same(&shipper, start_ns, None);
+    let name = files(folder.path(), "").remove(0);
+    let whole = find(folder.path(), &name);
+    std::fs::rename(&whole, whole.with_extension("part")).unwrap();
+    submit_same(&shipper, start_ns, None);
+    assert_eq!(files(folder.path(), ""), [name]);
+}
+
+/// Check that a chunk's journal is deleted before the chunk leaves, also where the one who put it there died first.
+#[test]
+fn the_journal_goes_first() {
+    let (receiver, folder) = (Receiver::start(), tempfile::tempdir().unwrap());
+    let (journals, spool) = (folder.path().join("journal"), folder.path().join("spool"));
+    std::fs::create_dir(&journals).unwrap();
+    for name in ["1.journal", "2.journal"] {
+        std::fs::write(journals.join(name), b"").unwrap();
+    }
+    receiver.usually(Answer::status(503));
+    let settings = ShipSettings { journals: Some(journals.clone()), ..hasty(&receiver.dsn(), &spool) };
+    let shipper = Shipper::start(settings).unwrap();
+    submit_same(&shipper, super::start_unix_ns(0), Some("1.journal"));
+    receiver.wait_for_requests(1);
+    let left: Vec<_> = std::fs::read_dir(&journals).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["2.journal"]);
 }
 
 /// Check that chunks wait while nothing listens, and arrive in order once something does.

@@ -133,7 +133,7 @@ fn rotated() {
     let (before, after) = events.split_at(next);
     let end_ns = START_NS + 1_000_000_000;
     let mut live = journal(folder.path(), before);
-    let closed = live.rotate(cut_ns).unwrap();
+    let closed = live.rotate(cut_ns).0.unwrap();
     for event in after {
         live.append(event).unwrap();
     }
@@ -180,7 +180,7 @@ fn spooled_but_not_deleted() {
     let (folder, receiver) = (tempfile::tempdir().unwrap(), tests::receiver::Receiver::start_down());
     let (journals, spool) = (folder.path().join("journal"), folder.path().join("spool"));
     let mut live = journal(&journals, &feed(10));
-    let name = live.rotate(START_NS + 1).unwrap().name();
+    let name = live.rotate(START_NS + 1).0.unwrap().name();
     let payload = super::payload(0, 0);
     let span_unix_ns = (super::start_unix_ns(0), super::start_unix_ns(1));
     let arrival = agent::ship::Arrival {
