@@ -3,6 +3,8 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use sampler::watchdog::HANG_MAX;
+use tracing::error;
 
 use crate::{dump, exit::Failure, record, run};
 
@@ -166,7 +168,9 @@ pub fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
         Some(Command::Dump(dump)) => dump::dump(&dump),
         Some(Command::Doctor(doctor)) => crate::doctor::doctor(&doctor),
         Some(Command::Watchdog { heartbeat, agent }) => {
-            sampler::watchdog::run(heartbeat, agent)?;
+            if sampler::watchdog::run(heartbeat, agent)? {
+                error!(agent, limit = ?HANG_MAX, "Nothing was heard of the sampler while it held a thread; the agent was ended.");
+            }
             Ok(0)
         }
         Some(Command::Launch { gate, command }) => crate::launch::become_command(gate, &command),

@@ -21,7 +21,7 @@ use tracing::warn;
 use crate::{
     naming::Naming,
     outlet::Outlet,
-    session::{ClosedChunk, Keep, Session},
+    session::{ClosedChunk, Keep, Session, Summary},
     ship::Journal,
 };
 
@@ -52,26 +52,36 @@ pub struct Progress {
 enum Message {
     Open(TargetId, Box<SessionInfo>),
     Output(TargetId, Output),
-    Forgotten(TargetId),
+    /// A moment at which the chunk that is due can be closed.
+    Close(TargetId),
+}
+
+/// What came of all sessions, in the order in which they ended.
+#[derive(Debug, Default)]
+pub struct Finished {
+    /// As far as recordings were kept.
+    pub recorded: Vec<Recorded>,
+    /// Of those whose chunks were kept or shipped.
+    pub summaries: Vec<Summary>,
 }
 
 /// The running pipeline.
 #[derive(Debug)]
 pub struct Pipeline {
     messages: Sender<Message>,
-    forget: Forget,
+    due: Due,
     progress: Arc<Mutex<Progress>>,
-    thread: JoinHandle<Vec<Recorded>>,
+    thread: JoinHandle<Finished>,
 }
 
-/// Targets whose stacks are to be forgotten.
-type Forget = Arc<Mutex<HashSet<TargetId>>>;
+/// Targets whose chunk is due.
+type Due = Arc<Mutex<HashSet<TargetId>>>;
 
 impl Pipeline {
     /// Starts the thread.
     pub fn start(keep: Keep, naming: Naming, outlet: Outlet, journals: Option<PathBuf>) -> anyhow::Result<Self> {
         let (messages, received) = channel();
-        let forget = Forget::default();
+        let due = Due::default();
         let progress = Arc::new(Mutex::new(Progress::default()));
         let thread = std::thread::Builder::new().name("sp-pipeline".to_owned());
         let mut work = Work {
@@ -79,18 +89,18 @@ impl Pipeline {
             naming,
             outlet,
             journals,
-            forget: Arc::clone(&forget),
+            due: Arc::clone(&due),
             progress: Arc::clone(&progress),
             sessions: BTreeMap::new(),
-            recorded: Vec::new(),
+            finished: Finished::default(),
         };
         let thread = thread.spawn(move || work.run(&received)).context("cannot start the pipeline")?;
-        Ok(Self { messages, forget, progress, thread })
+        Ok(Self { messages, due, progress, thread })
     }
 
     /// What the sampler writes to.
     pub fn sink(&self) -> Box<dyn Sink> {
-        Box::new(ToPipeline { messages: self.messages.clone(), forget: Arc::clone(&self.forget) })
+        Box::new(ToPipeline { messages: self.messages.clone(), due: Arc::clone(&self.due), closed: HashSet::new() })
     }
 
     /// Makes a target known, before it is added to the sampler.
@@ -103,30 +113,49 @@ impl Pipeline {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Waits until everything that the sampler gave is done. The sampler must have been dropped. Recordings in the order
-    /// in which their targets ended.
-    pub fn finish(self) -> Vec<Recorded> {
+    /// Waits until everything that the sampler gave is done. The sampler must have been dropped.
+    pub fn finish(self) -> Finished {
         drop(self.messages);
         self.thread.join().unwrap_or_default()
     }
 }
 
+/// Called on the sampler's side, so that what it decides stands between the right two outputs.
 struct ToPipeline {
     messages: Sender<Message>,
-    forget: Forget,
+    due: Due,
+    /// Targets whose chunk was closed, but whose stacks are still to be forgotten: before the next sample, that is.
+    closed: HashSet<TargetId>,
+}
+
+impl ToPipeline {
+    fn is_due(&self, target: TargetId) -> bool {
+        self.due.lock().unwrap_or_else(PoisonError::into_inner).remove(&target)
+    }
+
+    fn close(&self, target: TargetId) {
+        drop(self.messages.send(Message::Close(target)));
+    }
 }
 
 impl Sink for ToPipeline {
+    /// Of a process in which nobody runs come ticks and, once a second, what they cost, but no samples for which stacks
+    /// would be forgotten. Its chunk closes there.
     fn output(&mut self, target: TargetId, output: Output) {
+        let is_rest = matches!(output, Output::Event(Event::Cost { .. }));
         drop(self.messages.send(Message::Output(target, output)));
+        if is_rest && self.is_due(target) {
+            self.close(target);
+            self.closed.insert(target);
+        }
     }
 
     fn forgets_stacks(&mut self, target: TargetId) -> bool {
-        let forgets = self.forget.lock().unwrap_or_else(PoisonError::into_inner).remove(&target);
-        if forgets {
-            drop(self.messages.send(Message::Forgotten(target)));
+        let is_due = self.is_due(target);
+        if is_due {
+            self.close(target);
         }
-        forgets
+        self.closed.remove(&target) || is_due
     }
 }
 
@@ -136,19 +165,19 @@ struct Work {
     outlet: Outlet,
     /// Where every session keeps its journal; `None`: none does.
     journals: Option<PathBuf>,
-    forget: Forget,
+    due: Due,
     progress: Arc<Mutex<Progress>>,
     sessions: BTreeMap<TargetId, Session>,
-    recorded: Vec<Recorded>,
+    finished: Finished,
 }
 
 impl Work {
-    fn run(&mut self, messages: &Receiver<Message>) -> Vec<Recorded> {
+    fn run(&mut self, messages: &Receiver<Message>) -> Finished {
         loop {
             match messages.recv_timeout(FLUSH_EVERY) {
                 Ok(message) => self.work(message),
                 Err(RecvTimeoutError::Timeout) => self.sessions.values_mut().for_each(Session::flush),
-                Err(RecvTimeoutError::Disconnected) => return std::mem::take(&mut self.recorded),
+                Err(RecvTimeoutError::Disconnected) => return std::mem::take(&mut self.finished),
             }
         }
     }
@@ -168,7 +197,7 @@ impl Work {
             Message::Output(id, Output::Event(event)) => self.event(id, &event),
             Message::Output(id, Output::ModuleFile(index, file)) => self.naming.module(id, index, file),
             Message::Output(id, Output::Gone { at_ns }) => self.gone(id, at_ns),
-            Message::Forgotten(id) => {
+            Message::Close(id) => {
                 if let Some(session) = self.sessions.get_mut(&id) {
                     let closed = session.close();
                     self.keep(closed);
@@ -180,7 +209,7 @@ impl Work {
     fn event(&mut self, id: TargetId, event: &Event) {
         let Some(session) = self.sessions.get_mut(&id) else { return };
         if session.apply(event) {
-            self.forget.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
+            self.due.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
         }
         if matches!(event, Event::Cost { .. }) {
             self.show();
@@ -190,7 +219,8 @@ impl Work {
     fn gone(&mut self, id: TargetId, at_ns: u64) {
         let Some(session) = self.sessions.get_mut(&id) else { return };
         let closed = session.end(at_ns);
-        self.recorded.extend(session.finish(at_ns));
+        self.finished.recorded.extend(session.finish(at_ns));
+        self.finished.summaries.extend(session.summary(at_ns));
         self.show();
         self.keep(closed);
         self.naming.gone(id);
@@ -225,5 +255,40 @@ impl Work {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Progress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `close` where the chunk is closed, `forget` where stacks are forgotten, in order, for a script of what the sampler
+    /// does while a chunk is due: `t` begins a tick at which somebody was read, `c` says what a second cost.
+    fn play(script: &str) -> String {
+        let (messages, received) = channel();
+        let due = Due::default();
+        let mut sink = ToPipeline { messages, due: Arc::clone(&due), closed: HashSet::new() };
+        let target = TargetId(1);
+        due.lock().unwrap().insert(target);
+        let mut seen = Vec::new();
+        for step in script.chars() {
+            let forgets = step == 't' && sink.forgets_stacks(target);
+            let cost = Event::Cost { stopped_us: 0, stop_max_us: 0, agent_cpu_us: 0 };
+            let event = if step == 't' { Event::Tick { at_ns: 1 } } else { cost };
+            sink.output(target, Output::Event(event));
+            seen.extend(received.try_iter().filter(|message| matches!(message, Message::Close(_))).map(|_| "close"));
+            seen.extend(forgets.then_some("forget"));
+        }
+        seen.join(" ")
+    }
+
+    /// Check that a chunk that is due closes once, at the next tick or where nobody was read for a second; and that
+    /// stacks are forgotten once, before the next sample.
+    #[test]
+    fn chunk_closes_once() {
+        assert_eq!(play("tct"), "close forget");
+        assert_eq!(play("cct"), "close forget");
+        assert_eq!(play("cctct"), "close forget");
+        assert_eq!(play("ccc"), "close");
     }
 }

@@ -28,9 +28,9 @@ use crate::{
     launch::Launched,
     naming::{Naming, Patience},
     outlet::Outlet,
-    pipeline::Pipeline,
+    pipeline::{Finished, Pipeline},
     recover::recover_all,
-    session::Keep,
+    session::{Keep, Summary},
     settings,
     ship::Shipper,
     startup::{self, Signals},
@@ -39,6 +39,9 @@ use crate::{
 
 /// How often the status is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// Readings of both clocks, some 100 ns each: one in a row of these is not interrupted.
+const ANCHOR_READINGS: u32 = 8;
 
 /// What a profiling run needs to know beside its targets.
 #[derive(Debug)]
@@ -58,8 +61,10 @@ pub struct Plan<'a> {
 /// What came of it.
 #[derive(Debug)]
 pub struct Done {
-    /// One a target, if recordings were kept.
+    /// One a session, if recordings were kept.
     pub recorded: Vec<Recorded>,
+    /// One a session, if chunks were.
+    pub summaries: Vec<Summary>,
     /// What to install for better names.
     pub hints: Vec<String>,
     /// The command's exit code.
@@ -88,7 +93,7 @@ pub fn run(arguments: &RunArguments) -> Result<u8, Failure> {
     };
     let done = profile(&plan)?;
     if let Outlet::Ship(shipper) = &outlet {
-        crate::status::print_shipped(&shipper.drain(settings.shipping.drain.0));
+        crate::status::print_shipped(&done.summaries, &shipper.drain(settings.shipping.drain.0));
     }
     crate::status::print_hottest(&done, kept.as_deref());
     Ok(done.code)
@@ -136,12 +141,12 @@ pub fn profile(plan: &Plan<'_>) -> Result<Done, Failure> {
     wait(&signals, &mut at_work, Status::new(rate_hz));
     let AtWork { sampler, pipeline, .. } = at_work;
     drop(sampler);
-    let recorded = pipeline.finish();
+    let Finished { recorded, summaries } = pipeline.finish();
     let hints = naming.hints();
     drop(naming);
     drop(naming_thread.join());
     let timed = plan.target.duration.is_some();
-    Ok(Done { recorded, hints, code: launched.map_or(0, |launched| exit_code(launched, timed)) })
+    Ok(Done { recorded, summaries, hints, code: launched.map_or(0, |launched| exit_code(launched, timed)) })
 }
 
 fn open_targets(arguments: &TargetArguments) -> Result<Vec<(Target, bool)>, Failure> {
@@ -247,9 +252,7 @@ fn tell_tracer(pid: Pid) {
 
 fn session_info(plan: &Plan<'_>, target: &Target) -> Result<SessionInfo, Failure> {
     let rate_hz = plan.settings.sampling.rate_hz.get();
-    let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let anchor = Anchor { unix_ns: sampler::sys::ns(unix), monotonic_ns: sampler::sys::monotonic_ns() };
-    let mut info = SessionInfo::new(ProfilerId(uuid::Uuid::new_v4()), anchor, rate_hz, target.pid);
+    let mut info = SessionInfo::new(ProfilerId(uuid::Uuid::new_v4()), anchor(), rate_hz, target.pid);
     info.release.clone_from(&plan.settings.output.release);
     info.environment.clone_from(&plan.settings.output.environment);
     info.platform = settings::platform(plan.settings)?.unwrap_or_else(|| platform_of(target));
@@ -258,6 +261,19 @@ fn session_info(plan: &Plan<'_>, target: &Target) -> Result<SessionInfo, Failure
     info.host = nix::unistd::gethostname().ok().map(|name| name.to_string_lossy().into_owned());
     info.exe = Some(target.exe.to_string_lossy().into_owned());
     Ok(info)
+}
+
+/// Both clocks at one moment. On a busy machine milliseconds may lie between two readings, and every time of the session
+/// would be off by them; so the closest of some readings counts.
+fn anchor() -> Anchor {
+    let readings = (0..ANCHOR_READINGS).map(|_| {
+        let before = sampler::sys::monotonic_ns();
+        let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let took = sampler::sys::monotonic_ns().saturating_sub(before);
+        (took, Anchor { unix_ns: sampler::sys::ns(unix), monotonic_ns: before.saturating_add(took / 2) })
+    });
+    let closest = readings.min_by_key(|(took, _)| *took);
+    closest.map_or(Anchor { unix_ns: 0, monotonic_ns: 0 }, |(_, anchor)| anchor)
 }
 
 /// A program that rustc made says so in its `.comment` section or by its runtime's names.

@@ -14,7 +14,7 @@ use profile::{
     record::Recorded,
 };
 
-use crate::{pipeline::Progress, run::Done, ship::Status as Shipped};
+use crate::{pipeline::Progress, run::Done, session::Summary, ship::Status as Shipped};
 
 /// Functions listed at the end.
 const HOTTEST: usize = 20;
@@ -74,9 +74,13 @@ fn shipping(shipped: &Shipped) -> String {
     format!("  chunks {} sent, {} waiting", shipped.sent, shipped.waiting)
 }
 
-/// What became of the chunks, on standard error.
-pub fn print_shipped(shipped: &Shipped) {
-    let mut text = format!("chunks: {} sent", shipped.sent);
+/// What the sessions came to, and what became of their chunks, on standard error.
+pub fn print_shipped(summaries: &[Summary], shipped: &Shipped) {
+    let mut text = String::new();
+    for summary in summaries {
+        one_line(&mut text, summary);
+    }
+    let _ = write!(text, "chunks: {} sent", shipped.sent);
     for (name, count) in [
         ("wait for the next start", shipped.waiting as u64),
         ("refused by the server, kept beside the spool", shipped.refused),
@@ -166,19 +170,32 @@ fn ticks(recorded: &Recorded, on_cpu: bool) -> u64 {
 pub fn summary(done: &Done) {
     let mut text = String::new();
     for recorded in &done.recorded {
-        #[allow(clippy::cast_precision_loss, reason = "for people, three digits")]
-        let seconds = recorded.end_us.saturating_sub(recorded.start_us) as f64 / 1e6;
-        let _ = writeln!(
-            text,
-            "pid {}: {seconds:.1} s, {:.1} Hz, {} samples{}; stopped {} us in all, {} us at most; own CPU {} ms",
-            recorded.info.pid,
-            recorded.rate_reached(),
-            recorded.counters.samples,
-            trouble(&recorded.counters),
-            recorded.stopped_us,
-            recorded.stop_max_us,
-            recorded.agent_cpu_us / 1000
-        );
+        let summary = Summary {
+            pid: recorded.info.pid,
+            span_us: recorded.end_us.saturating_sub(recorded.start_us),
+            ticks: recorded.ticks,
+            counters: recorded.counters.clone(),
+            stopped_us: recorded.stopped_us,
+            stop_max_us: recorded.stop_max_us,
+            agent_cpu_us: recorded.agent_cpu_us,
+        };
+        one_line(&mut text, &summary);
     }
-    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+    write_stderr(&text);
+}
+
+#[allow(clippy::cast_precision_loss, reason = "for people, three digits")]
+fn one_line(text: &mut String, summary: &Summary) {
+    let seconds = summary.span_us as f64 / 1e6;
+    let _ = writeln!(
+        text,
+        "pid {}: {seconds:.1} s, {:.1} Hz, {} samples{}; stopped {} us in all, {} us at most; own CPU {} ms",
+        summary.pid,
+        summary.ticks as f64 / seconds.max(1e-6),
+        summary.counters.samples,
+        trouble(&summary.counters),
+        summary.stopped_us,
+        summary.stop_max_us,
+        summary.agent_cpu_us / 1000
+    );
 }

@@ -116,6 +116,11 @@ impl ChunkBuilder {
         self.timeline.last_us().saturating_sub(self.timeline.start_us()).saturating_mul(1000)
     }
 
+    /// The counters that no chunk tells yet.
+    pub fn untold(&self) -> &Counters {
+        &self.tally.counters
+    }
+
     /// Closes the chunk at `at_ns`, between two ticks: a receiver sees exact durations up to there. Opens the next with
     /// the same live stacks. `None` if there is nothing that a receiver would take; the counters then go with the next
     /// one.
