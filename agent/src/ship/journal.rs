@@ -117,7 +117,6 @@ pub struct Closed {
 impl Journal {
     /// Begins the journal of a session whose first chunk begins at `start_ns`.
     pub fn create(folder: &Path, session: &SessionInfo, start_ns: u64) -> Result<Self, JournalError> {
-        files::make_folder(folder).map_err(|error| JournalError::Create(folder.to_owned(), error))?;
         let current = Current::begin(folder, session, start_ns, 0, &[])?;
         Ok(Self {
             folder: folder.to_owned(),
@@ -206,6 +205,8 @@ impl Current {
         let path = folder.join(format!("{}-{number:08}.{SUFFIX}", session.profiler_id));
         let part = path.with_extension(files::PART);
         let make = || -> io::Result<File> {
+            // Somebody may have cleared it away since the last rotation.
+            files::make_folder(folder)?;
             let file = files::create(&part)?;
             files::lock(&file)?;
             Ok(file)
@@ -454,7 +455,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut journal = Journal::create(folder.path(), &session(), 1).unwrap();
         [thread(1), stack(0, 10), sample(1, 0)].iter().for_each(|event| journal.append(event).unwrap());
-        journal.folder = folder.path().join("nowhere");
+        fs::write(folder.path().join("file"), b"").unwrap();
+        journal.folder = folder.path().join("file");
         let (closed, begun) = journal.rotate(2);
         assert!(begun.unwrap_err().to_string().starts_with("cannot begin a journal in "));
         closed.unwrap().delete().unwrap();

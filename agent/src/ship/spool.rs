@@ -238,6 +238,8 @@ impl Spool {
         let path = self.folder.join(name);
         let part = path.with_extension(files::PART);
         let write = || -> io::Result<()> {
+            // Somebody may have cleared it away, months after we made it.
+            files::make_folder(&self.refused)?;
             // A chunk has one writer. What is there was left by one that died in the midst of it.
             files::remove(&part)?;
             let mut file = files::create(&part)?;

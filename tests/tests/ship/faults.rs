@@ -140,6 +140,21 @@ fn half_written() {
     assert_eq!(files(folder.path(), ""), [name]);
 }
 
+/// Check that a spool folder that somebody cleared away is made again.
+#[test]
+fn folder_is_cleared_away() {
+    let (receiver, folder) = (Receiver::start(), tempfile::tempdir().unwrap());
+    let spool = folder.path().join("spool");
+    let shipper = start(&receiver, &spool);
+    submit(&shipper, 0);
+    receiver.wait_for_chunks(1);
+    wait_until("the chunk is answered", || shipper.status().waiting == 0);
+    std::fs::remove_dir_all(&spool).unwrap();
+    submit(&shipper, 1);
+    receiver.wait_for_chunks(2);
+    assert_eq!(shipper.drain(Duration::from_secs(5)).sent, 2);
+}
+
 /// Check that a chunk's journal is deleted before the chunk leaves, also where the one who put it there died first.
 #[test]
 fn the_journal_goes_first() {
