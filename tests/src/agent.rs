@@ -65,11 +65,17 @@ impl Agent {
     /// Starts it. It keeps its chunks in a folder that goes away with the machine's temporary files, and hears nothing
     /// of the environment that would make it ship.
     pub fn start(arguments: &[&str]) -> Self {
+        Self::start_with(arguments, &[])
+    }
+
+    /// The same with more variables in its environment.
+    pub fn start_with(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut command = Command::new(binary());
         command
             .args(arguments)
             .env_remove("SENTRY_DSN")
             .env("STATE_DIRECTORY", build_folder().join("test-state"))
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());

@@ -5,6 +5,7 @@ use std::{
     hash::{DefaultHasher, Hash, Hasher},
     path::{Path, PathBuf},
     process::Command,
+    sync::{Mutex, PoisonError},
 };
 
 /// What to build.
@@ -31,6 +32,8 @@ pub fn build_folder() -> PathBuf {
 
 /// The program, built if it was not; `None`, said on stderr, where it cannot be built.
 pub fn compile(build: Build<'_>) -> Option<PathBuf> {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let mut hasher = DefaultHasher::new();
     (build.compiler, build.flags).hash(&mut hasher);
     build.sources.iter().for_each(|source| fs::read(source).unwrap().hash(&mut hasher));

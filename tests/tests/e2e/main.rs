@@ -11,6 +11,8 @@ mod lifecycle;
 mod recording;
 /// What cannot be profiled is refused, with the reason.
 mod refused;
+/// Shipping in an odd world: no DSN, a full disk, a folder that others use too.
+mod shipping;
 /// Signals sent to a target while it is sampled.
 mod signals;
 /// Threads that sleep are not disturbed.
