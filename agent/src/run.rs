@@ -5,6 +5,7 @@ use std::{
     os::fd::AsFd,
     path::PathBuf,
     sync::Arc,
+    thread::JoinHandle,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -121,10 +122,7 @@ pub fn profile(plan: &Plan<'_>) -> Result<Done, Failure> {
     startup::raise_descriptor_limit();
     let heartbeat = startup::start_watchdog()?;
     let (naming, naming_thread) = Naming::start(symbolizer::Settings::default(), Patience::Background)?;
-    if let (Some(journals), Outlet::Ship(_) | Outlet::Keep(_)) = (&plan.journals, &plan.outlet) {
-        let spooled = if let Outlet::Ship(shipper) = &plan.outlet { shipper.spooled_journals() } else { &[] };
-        recover_all(journals, spooled, &naming, &plan.outlet);
-    }
+    let recovery = start_recovery(plan, &naming)?;
     let pipeline = Pipeline::start(plan.keep, naming.clone(), plan.outlet.clone(), plan.journals.clone())?;
     let rate_hz = plan.settings.sampling.rate_hz.get();
     let settings = Settings { rate_hz, stop_for_rbp: plan.settings.sampling.stop_for_rbp };
@@ -142,11 +140,26 @@ pub fn profile(plan: &Plan<'_>) -> Result<Done, Failure> {
     let AtWork { sampler, pipeline, .. } = at_work;
     drop(sampler);
     let Finished { recorded, summaries } = pipeline.finish();
+    drop(recovery.map(JoinHandle::join));
     let hints = naming.hints();
     drop(naming);
     drop(naming_thread.join());
     let timed = plan.target.duration.is_some();
     Ok(Done { recorded, summaries, hints, code: launched.map_or(0, |launched| exit_code(launched, timed)) })
+}
+
+/// Builds what dead agents left in a thread of its own: names may take half a minute, and the targets run meanwhile.
+fn start_recovery(plan: &Plan<'_>, naming: &Naming) -> anyhow::Result<Option<JoinHandle<()>>> {
+    let (Some(journals), Outlet::Ship(_) | Outlet::Keep(_)) = (plan.journals.clone(), &plan.outlet) else {
+        return Ok(None);
+    };
+    let (outlet, naming) = (plan.outlet.clone(), naming.clone());
+    let recover = move || {
+        let spooled = if let Outlet::Ship(shipper) = &outlet { shipper.spooled_journals() } else { &[] };
+        recover_all(&journals, spooled, &naming, &outlet);
+    };
+    let thread = std::thread::Builder::new().name("sp-recover".to_owned()).spawn(recover);
+    Ok(Some(thread.context("cannot start the recovery")?))
 }
 
 fn open_targets(arguments: &TargetArguments) -> Result<Vec<(Target, bool)>, Failure> {

@@ -22,6 +22,9 @@ const MINUTE_S: std::ops::Range<f64> = 60.0..62.0;
 /// The first samples come once the modules are read.
 const FIRST_SAMPLES_US: i64 = 500_000;
 
+/// A kill, the end of a process, and the start of another, on a busy machine.
+const RESTART_MAX_US: i64 = 3_000_000;
+
 /// A thread is joined a little before the kernel has taken it down; longer, when it is not let run meanwhile.
 const EXIT_US: i64 = 10_000;
 
@@ -183,11 +186,15 @@ fn counters_are_told() {
     }
 }
 
-/// Check that of an agent that was killed everything arrives that it had sampled up to a second before.
+/// Check that of an agent that was killed everything arrives that it had sampled up to a second before, and that the next
+/// samples at once, not only when that is built.
 #[test]
 fn killed_in_mid_run() {
     let outcome = outcomes().find(|outcome| outcome.killed_us.is_some()).unwrap();
     assert_eq!(outcome.sessions.len(), 2);
-    let lost_us = outcome.killed_us.unwrap() - outcome.sessions[0].end_us();
+    let killed_us = outcome.killed_us.unwrap();
+    let lost_us = killed_us - outcome.sessions[0].end_us();
     assert!((0..1_000_000).contains(&lost_us), "{lost_us} us were lost");
+    let later_us = outcome.sessions[1].start_us() - killed_us;
+    assert!((0..RESTART_MAX_US).contains(&later_us), "the next session began {later_us} us later");
 }
