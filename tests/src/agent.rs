@@ -1,8 +1,9 @@
 //! Runs `sentry-profiled` as a user does, with time limits, and reads what it prints. Knows nothing of its insides.
 
 use std::{
+    fs,
     io::Read,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::OnceLock,
     thread::{self, JoinHandle},
@@ -136,6 +137,12 @@ fn drain(mut from: impl Read + Send + 'static) -> JoinHandle<String> {
 /// Runs the agent to its end, at most `limit`.
 pub fn run(arguments: &[&str], limit: Duration) -> Run {
     Agent::start(arguments).wait(limit)
+}
+
+/// Every file below a folder; none, if there is no such folder.
+pub fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
 }
 
 /// `dump --json`.

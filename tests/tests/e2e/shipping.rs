@@ -1,14 +1,8 @@
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-    thread,
-    time::Duration,
-};
+use std::{fs, path::Path, process::Command, thread, time::Duration};
 
 use nix::sys::signal::Signal;
 use tests::{
-    agent::{Agent, Run},
+    agent::{Agent, Run, files},
     receiver::{Answer, KEY, Receiver},
     targets::{Program, turn},
 };
@@ -20,16 +14,6 @@ fn ship(pid: i32, dsn: &str, state: &Path, seconds: &str, variables: &[(&str, &s
     let pid = pid.to_string();
     let arguments = ["--pid", &pid, "--dsn", dsn, "--spool", state.to_str().unwrap(), "--duration", seconds];
     Agent::start_with(&arguments, variables)
-}
-
-/// Every file below a folder, by its name and how many bytes it has.
-fn files(folder: &Path) -> Vec<(PathBuf, u64)> {
-    let entries = fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path());
-    let below = |path: PathBuf| {
-        let bytes = fs::metadata(&path).map_or(0, |metadata| metadata.len());
-        if path.is_dir() { files(&path) } else { vec![(path, bytes)] }
-    };
-    entries.flat_map(below).collect()
 }
 
 /// The lines that say how it ended, without what differs from run to run.
@@ -51,7 +35,7 @@ fn invalid_dsn() {
         let run = ship(std::process::id().cast_signed(), dsn, folder.path(), "1s", &[]).wait(SOON);
         let hint = agent::ship::DsnError::HINT;
         assert_eq!((run.code, run.stderr), (78, format!("error: {why}\n\nhint: {hint}\n")), "{dsn:?}");
-        assert_eq!(files(folder.path()), []);
+        assert!(files(folder.path()).is_empty());
     }
 }
 
@@ -73,7 +57,7 @@ fn the_key_is_nowhere() {
     assert!(!run.stderr.contains(KEY) && !run.stdout.contains(KEY), "{}", run.stderr);
     let left = files(folder.path());
     assert_eq!(left.len(), 2, "{left:?}");
-    for (path, _) in left {
+    for path in left {
         let bytes = fs::read(&path).unwrap();
         assert!(!bytes.windows(KEY.len()).any(|part| part == KEY.as_bytes()), "{}", path.display());
     }
@@ -160,7 +144,7 @@ fn full_disk() {
     receiver.set_up(true);
     let run = ship(target.pid(), &receiver.dsn(), disk.path(), "1s", &[]).wait(SOON);
     assert_eq!(said(&run), ["chunks: 2 sent"]);
-    assert_eq!(files(disk.path()), []);
+    assert!(files(disk.path()).is_empty());
     let freeze = target.finish()["longest_freeze_us"].as_u64().unwrap();
     assert!(freeze < 250_000, "{freeze} us");
 }
@@ -208,5 +192,5 @@ fn cleared_away() {
     fs::remove_dir_all(folder.path()).unwrap();
     let run = agent.wait(SOON);
     assert_eq!((run.code, said(&run)), (0, vec!["chunks: 1 sent"]));
-    assert_eq!(files(folder.path()), []);
+    assert!(files(folder.path()).is_empty());
 }
