@@ -20,6 +20,8 @@ const LINK_MAX: usize = 4096 + 8;
 #[derive(Debug, Default)]
 pub(crate) struct Search {
     pub(crate) found: Option<Arc<ElfFile>>,
+    /// Where it is, as the target sees it.
+    pub(crate) place: Option<String>,
     pub(crate) read: u64,
 }
 
@@ -29,6 +31,7 @@ pub(crate) fn search(file: &ElfFile, path: &str, files: &dyn TargetFiles) -> Sea
     if let Some(place) = by_build_id(file) {
         let opened = open(files, &place).filter(|found| found.build_id == file.build_id);
         search.found = opened.map(Arc::new);
+        search.place = search.found.as_ref().map(|_| place);
     }
     if search.found.is_none()
         && let Some((name, checksum)) = link(file)
@@ -36,8 +39,9 @@ pub(crate) fn search(file: &ElfFile, path: &str, files: &dyn TargetFiles) -> Sea
         let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
         let places =
             [format!("{folder}/{name}"), format!("{folder}/.debug/{name}"), format!("{DEBUG_ROOT}{folder}/{name}")];
-        let opened = places.iter().filter_map(|place| open(files, place));
-        search.found = opened.filter(|found| matches(file, found, checksum, &mut search.read)).map(Arc::new).next();
+        let mut opened = places.into_iter().filter_map(|place| Some((open(files, &place)?, place)));
+        let found = opened.find(|(found, _)| matches(file, found, checksum, &mut search.read));
+        (search.found, search.place) = found.map(|(found, place)| (Arc::new(found), place)).unzip();
     }
     search
 }

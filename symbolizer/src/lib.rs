@@ -18,6 +18,7 @@ mod path;
 mod reader;
 mod section;
 mod source;
+mod split;
 mod symbolizer;
 mod symbols;
 

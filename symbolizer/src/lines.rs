@@ -6,19 +6,22 @@ use std::{
     time::{Duration, Instant},
 };
 
-use addr2line::{Context, LookupResult};
+use addr2line::{Context, LookupContinuation as _, LookupResult};
 use gimli::{Dwarf, Reader as _, SectionId};
 
 use crate::{
     elf::ElfFile,
     reader::Reader,
     section::{Meter, PagedSection},
+    split::{SplitFiles, SplitUnits},
 };
 
 /// Opening walks over all units of a file: 60 ms for 78 MB of `.debug_info`. What takes longer than this is left out.
 const OPEN_TIME: Duration = Duration::from_secs(3);
 /// Inlined calls at one address; deeper ones are cut (at the root's side but for the last). 70 were seen in rustc.
 const INLINED_MAX: usize = 256;
+/// Units that claim one address and want a file each; more go without. Two were seen, where a linker merged functions.
+const LOADS_MAX: usize = 16;
 
 /// A frame as the debug information tells it, innermost first.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -51,6 +54,7 @@ pub(crate) enum LinesError {
 pub(crate) struct Lines {
     context: Context<Reader>,
     meter: Arc<Meter>,
+    split: SplitUnits,
 }
 
 impl Lines {
@@ -68,16 +72,18 @@ impl Lines {
             if meter.is_over() || Instant::now() >= deadline { LinesError::OverLimit } else { LinesError::Damaged }
         })?;
         meter.opened();
-        Ok(Self { context, meter })
+        Ok(Self { context, meter, split: SplitUnits::default() })
     }
 
-    /// The frames at an address, innermost first; empty when no unit covers it.
-    pub(crate) fn find(&self, at: u64) -> Result<Vec<Found>, LinesError> {
-        let found = self.frames(at);
+    /// The frames at an address, innermost first; empty when no unit covers it. Parts that compilers left in other
+    /// files come from `split`.
+    pub(crate) fn find(&mut self, at: u64, split: &mut SplitFiles) -> Result<Vec<Found>, LinesError> {
+        let found = self.frames(at, split);
         if self.meter.is_over() {
             return Err(LinesError::OverLimit);
         }
-        found.map_err(|_| LinesError::Damaged)
+        // A damaged unit may still have a good line table.
+        found.or_else(|_| self.place(at)).map_err(|_| LinesError::Damaged)
     }
 
     /// Bytes held, roughly.
@@ -90,21 +96,27 @@ impl Lines {
         self.meter.bytes_read()
     }
 
-    fn frames(&self, at: u64) -> gimli::Result<Vec<Found>> {
-        let mut frames = match self.context.find_frames(at) {
-            LookupResult::Output(frames) => frames?,
-            load @ LookupResult::Load { .. } => load.skip_all_loads()?,
+    fn frames(&mut self, at: u64, split: &mut SplitFiles) -> gimli::Result<Vec<Found>> {
+        let mut loads = 0;
+        let mut looked = self.context.find_frames(at);
+        let mut frames = loop {
+            match looked {
+                LookupResult::Output(frames) => break frames?,
+                LookupResult::Load { load, continuation } => {
+                    loads += 1;
+                    let wanted = loads <= LOADS_MAX;
+                    let part = wanted.then(|| self.split.load(&load, &self.meter, split)).flatten();
+                    looked = continuation.resume(part);
+                }
+            }
         };
         let mut found: Vec<Found> = Vec::new();
         while let Some(frame) = frames.next()? {
             let function = frame.function.as_ref().and_then(|name| name.raw_name().ok()).map(String::from);
-            let source = frame
-                .location
-                .and_then(|place| Some(Source { path: place.file?.to_owned(), folder: None, line: place.line }));
             if found.len() > INLINED_MAX {
                 found.pop();
             }
-            found.push(Found { function, source, inlined: true });
+            found.push(Found { function, source: frame.location.as_ref().and_then(source), inlined: true });
         }
         if let Some(outermost) = found.last_mut() {
             outermost.inlined = false;
@@ -113,14 +125,24 @@ impl Lines {
         Ok(found)
     }
 
+    fn place(&self, at: u64) -> gimli::Result<Vec<Found>> {
+        let source = self.context.find_location(at)?.as_ref().and_then(source);
+        Ok(source.map(|source| Found { source: Some(source), ..Found::default() }).into_iter().collect())
+    }
+
     fn add_folder(&self, at: u64, found: &mut [Found]) {
         let unit = self.context.find_dwarf_and_unit(at).skip_all_loads();
-        let Some(folder) = unit.as_ref().and_then(|unit| unit.comp_dir.as_ref()) else { return };
+        let folder = |unit| self.split.folder(unit).or(unit.comp_dir.as_ref());
+        let Some(folder) = unit.as_ref().and_then(|unit| folder(unit.unit)) else { return };
         let Ok(folder) = folder.to_string_lossy() else { return };
         for source in found.iter_mut().filter_map(|frame| frame.source.as_mut()) {
             source.folder = Some(folder.clone().into_owned());
         }
     }
+}
+
+fn source(place: &addr2line::Location<'_>) -> Option<Source> {
+    Some(Source { path: place.file?.to_owned(), folder: None, line: place.line })
 }
 
 fn dwarf(file: &Arc<ElfFile>, meter: &Arc<Meter>) -> Dwarf<Reader> {
@@ -139,7 +161,7 @@ fn dwarf(file: &Arc<ElfFile>, meter: &Arc<Meter>) -> Dwarf<Reader> {
                 | SectionId::DebugStr
                 | SectionId::DebugStrOffsets
         );
-        let pages = if needed { PagedSection::open(file, meter, id.name()) } else { PagedSection::empty(file, meter) };
+        let pages = if needed { PagedSection::open(file, meter, id.name()) } else { PagedSection::empty(meter) };
         Ok::<_, std::convert::Infallible>(Reader::new(pages))
     };
     match Dwarf::load(section) {

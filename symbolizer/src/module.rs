@@ -13,6 +13,7 @@ use crate::{
     image::Image,
     lines::{Found, Lines, LinesError},
     source::{Elf, ModuleSource, TargetFiles},
+    split::SplitFiles,
     symbols::SymbolTable,
 };
 
@@ -25,6 +26,8 @@ pub(crate) struct Module {
     state: State,
     symbols: Option<Symbols>,
     lines: LinesState,
+    /// Of the open files.
+    split: Option<SplitFiles>,
     /// Bytes read since the last [`Self::take_read`].
     read: u64,
     /// When it was last asked for a name, in names asked so far.
@@ -76,6 +79,7 @@ impl Module {
             },
             symbols: None,
             lines: LinesState::Closed,
+            split: None,
             read: 0,
             last_used: 0,
             users: 1,
@@ -129,6 +133,12 @@ impl Module {
         if matches!(self.lines, LinesState::OverLimit) {
             return Some(format!("{path}{id} has names only: its debug information is over the limits of naming"));
         }
+        if let Some((count, place)) = self.split.as_ref().and_then(SplitFiles::missing) {
+            return Some(format!(
+                "{path}{id} shows no inlined calls in {count} of its units: their .dwo files are missing or of another \
+                 build, such as {place}, and no {path}.dwp has them"
+            ));
+        }
         if self.misses == 0 {
             return None;
         }
@@ -165,12 +175,13 @@ impl Module {
             self.state = State::Failed(Missing::FileChanged);
             return Err(Missing::FileChanged);
         }
-        let mut debug = None;
+        let (mut debug, mut place) = (None, None);
         if mapped.section_of_kind(elf::SHT_SYMTAB.0).is_none() || !Lines::has(&mapped) {
             let search = debugfile::search(&mapped, &self.path, &*self.files);
             self.read += search.read;
-            debug = search.found;
+            (debug, place) = (search.found, search.place);
         }
+        self.split = Some(SplitFiles::new(Arc::clone(&self.files), &self.path, place.as_deref()));
         let files = Files { mapped, debug };
         self.state = State::Open(files.clone());
         Ok(files)
@@ -192,9 +203,9 @@ impl Module {
             if fresh {
                 self.lines = open_lines(files, memory);
             }
-            let LinesState::Open(lines) = &self.lines else { return Vec::new() };
+            let (LinesState::Open(lines), Some(split)) = (&mut self.lines, &mut self.split) else { return Vec::new() };
             let before = if fresh { 0 } else { lines.bytes_read() };
-            let found = lines.find(at);
+            let found = lines.find(at, split);
             self.read += lines.bytes_read() - before;
             match found {
                 Ok(frames) => return frames,

@@ -20,6 +20,14 @@ impl Reader {
         Self { pages: Arc::new(pages), at: 0, len }
     }
 
+    /// The part from `at` on, at most `len` bytes long.
+    pub(crate) fn part(&self, at: usize, len: usize) -> gimli::Result<Self> {
+        let mut part = self.clone();
+        part.advance(at)?;
+        part.len = part.len.min(len);
+        Ok(part)
+    }
+
     #[inline]
     fn advance(&mut self, len: usize) -> gimli::Result<usize> {
         self.len = self.len.checked_sub(len).ok_or(Error::UnexpectedEof(ReaderOffsetId(self.at as u64)))?;

@@ -57,6 +57,11 @@ impl Meter {
         self.held.load(Relaxed)
     }
 
+    /// What it may hold.
+    pub(crate) fn most(&self) -> usize {
+        self.most
+    }
+
     pub(crate) fn is_over(&self) -> bool {
         self.held() > self.most
     }
@@ -73,6 +78,11 @@ impl Meter {
         if held > self.most { Err(gimli::Error::Io) } else { Ok(()) }
     }
 
+    /// Counts what was read past the pages.
+    pub(crate) fn count_read(&self, bytes: usize) {
+        self.read.store(self.bytes_read().saturating_add(bytes as u64), Relaxed);
+    }
+
     fn late(&self) -> bool {
         self.open.get().is_none() && self.deadline.get().is_some_and(|deadline| Instant::now() >= *deadline)
     }
@@ -81,7 +91,8 @@ impl Meter {
 /// One debug section.
 #[derive(Debug)]
 pub(crate) struct PagedSection {
-    file: Arc<ElfFile>,
+    /// `None`: nothing is left to be read.
+    file: Option<Arc<ElfFile>>,
     offset: u64,
     len: usize,
     /// Of a page; a section in memory is one page.
@@ -94,40 +105,50 @@ pub(crate) struct PagedSection {
 
 impl PagedSection {
     /// A section without bytes.
-    pub(crate) fn empty(file: &Arc<ElfFile>, meter: &Arc<Meter>) -> Self {
-        let (file, meter) = (Arc::clone(file), Arc::clone(meter));
-        Self { file, offset: 0, len: 0, bits: PAGE_BITS, pages: Box::default(), meter, weight: 0 }
+    pub(crate) fn empty(meter: &Arc<Meter>) -> Self {
+        let meter = Arc::clone(meter);
+        Self { file: None, offset: 0, len: 0, bits: PAGE_BITS, pages: Box::default(), meter, weight: 0 }
+    }
+
+    /// A section that has any length, and no bytes: for one that is cut into pieces of which none is read.
+    pub(crate) fn hollow(meter: &Arc<Meter>) -> Self {
+        Self { len: usize::MAX >> 1, ..Self::empty(meter) }
     }
 
     /// The section `name` (`.debug_info`), empty if there is none or it is damaged.
     pub(crate) fn open(file: &Arc<ElfFile>, meter: &Arc<Meter>, name: &str) -> Self {
-        let mut pages = Self::empty(file, meter);
-        pages.weight = weight(name);
-        if let Some(section) = file.section(name) {
-            if section.flags & elf::SHF_COMPRESSED.0 == 0 {
-                pages.page(section);
-            } else if let Some(bytes) = decompressed(file, section, meter.most) {
-                pages.put(bytes);
-            }
-        } else if let Some(section) = file.section(&name.replacen(".debug", ".zdebug", 1))
-            && let Some(bytes) = decompressed_gnu(file, section, meter.most)
-        {
-            pages.put(bytes);
+        let mut pages = Self { weight: weight(name), ..Self::empty(meter) };
+        match named(file, name) {
+            Some(section) if packing(section) == Packing::Plain => pages.page(file, section),
+            Some(section) => pages.put(unpacked(file, section, meter.most)),
+            None => {}
         }
         pages
     }
 
-    fn page(&mut self, section: &Section) {
-        let inside = self.file.image.len().saturating_sub(section.offset).min(section.size);
+    /// One section of `file`, in memory at once, so that the file need not stay open: at most `most` bytes of it, else
+    /// empty.
+    pub(crate) fn whole(file: &ElfFile, meter: &Arc<Meter>, section: &Section, most: usize) -> Self {
+        let name = String::from_utf8_lossy(&section.name);
+        let mut pages = Self { weight: weight(&name), ..Self::empty(meter) };
+        pages.put(unpacked(file, section, most));
+        pages
+    }
+
+    fn page(&mut self, file: &Arc<ElfFile>, section: &Section) {
+        let inside = file.image.len().saturating_sub(section.offset).min(section.size);
         if inside > SECTION_MAX {
             return;
         }
+        self.file = Some(Arc::clone(file));
         (self.offset, self.len) = (section.offset, usize::try_from(inside).unwrap_or(0));
         self.pages = (0..self.len.div_ceil(1 << PAGE_BITS)).map(|_| OnceLock::new()).collect();
         let _ = self.meter.hold(size_of_val(&*self.pages));
     }
 
-    fn put(&mut self, bytes: Vec<u8>) {
+    fn put(&mut self, bytes: Option<Vec<u8>>) {
+        let Some(bytes) = bytes else { return };
+        self.meter.count_read(bytes.len());
         let _ = self.meter.hold(bytes.len());
         self.len = bytes.len();
         self.bits = 40;
@@ -157,8 +178,9 @@ impl PagedSection {
         let start = index << self.bits;
         let mut bytes = vec![0; (self.len - start).min(1 << self.bits)].into_boxed_slice();
         self.meter.hold(bytes.len())?;
-        self.meter.read.store(self.meter.bytes_read() + bytes.len() as u64, Relaxed);
-        if !self.file.image.read(self.offset + start as u64, &mut bytes) {
+        self.meter.count_read(bytes.len());
+        let file = self.file.as_ref().ok_or(gimli::Error::Io)?;
+        if !file.image.read(self.offset + start as u64, &mut bytes) {
             return Err(gimli::Error::Io);
         }
         Ok(page.get_or_init(|| bytes))
@@ -223,7 +245,7 @@ impl PagedSection {
 /// Measured on a 229 MB debug=2 binary: a row of a line table takes 24 bytes, and 3 to 4 bytes of program make one; a
 /// hostile program makes one of each byte. Entries are mostly skipped over.
 fn weight(section: &str) -> usize {
-    match section {
+    match section.strip_suffix(".dwo").unwrap_or(section) {
         ".debug_line" | ".debug_abbrev" => 8,
         ".debug_ranges" | ".debug_rnglists" | ".debug_aranges" => 2,
         ".debug_info" => 1,
@@ -231,22 +253,48 @@ fn weight(section: &str) -> usize {
     }
 }
 
-/// A section with `SHF_COMPRESSED`: 24 bytes of header, then zlib or zstd.
-fn decompressed(file: &ElfFile, section: &Section, most: usize) -> Option<Vec<u8>> {
-    let bytes = file.image.bytes(section.offset, section.size, most)?;
-    let format = match u32_at(&bytes, 0)? {
-        kind if kind == elf::ELFCOMPRESS_ZLIB.0 => CompressionFormat::Zlib,
-        kind if kind == elf::ELFCOMPRESS_ZSTD.0 => CompressionFormat::Zstandard,
-        _ => return None,
-    };
-    inflate(format, bytes.get(24..)?, u64_at(&bytes, 8)?, most)
+/// How a section's bytes are stored.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Packing {
+    Plain,
+    /// `SHF_COMPRESSED`: 24 bytes of header, then zlib or zstd.
+    Header,
+    /// The older way of binutils, by the section's name: "ZLIB", the size in big-endian, zlib.
+    Name,
 }
 
-/// The older way of binutils: "ZLIB", the size in big-endian, zlib.
-fn decompressed_gnu(file: &ElfFile, section: &Section, most: usize) -> Option<Vec<u8>> {
+fn packing(section: &Section) -> Packing {
+    if section.flags & elf::SHF_COMPRESSED.0 != 0 {
+        Packing::Header
+    } else if section.name.starts_with(b".zdebug") {
+        Packing::Name
+    } else {
+        Packing::Plain
+    }
+}
+
+fn named<'f>(file: &'f ElfFile, name: &str) -> Option<&'f Section> {
+    file.section(name).or_else(|| file.section(&name.replacen(".debug", ".zdebug", 1)))
+}
+
+/// All bytes of a section, if they are at most `most`.
+fn unpacked(file: &ElfFile, section: &Section, most: usize) -> Option<Vec<u8>> {
     let bytes = file.image.bytes(section.offset, section.size, most)?;
-    let size = u64::from_be_bytes(*bytes.strip_prefix(b"ZLIB")?.first_chunk()?);
-    inflate(CompressionFormat::Zlib, bytes.get(12..)?, size, most)
+    match packing(section) {
+        Packing::Plain => Some(bytes),
+        Packing::Header => {
+            let format = match u32_at(&bytes, 0)? {
+                kind if kind == elf::ELFCOMPRESS_ZLIB.0 => CompressionFormat::Zlib,
+                kind if kind == elf::ELFCOMPRESS_ZSTD.0 => CompressionFormat::Zstandard,
+                _ => return None,
+            };
+            inflate(format, bytes.get(24..)?, u64_at(&bytes, 8)?, most)
+        }
+        Packing::Name => {
+            let size = u64::from_be_bytes(*bytes.strip_prefix(b"ZLIB")?.first_chunk()?);
+            inflate(CompressionFormat::Zlib, bytes.get(12..)?, size, most)
+        }
+    }
 }
 
 fn inflate(format: CompressionFormat, data: &[u8], size: u64, most: usize) -> Option<Vec<u8>> {

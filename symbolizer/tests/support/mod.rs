@@ -57,8 +57,13 @@ impl Root {
 
     /// Runs a program that may be absent, or too old for what is asked of it: says so and gives false.
     pub(crate) fn try_run(&self, command: &str) -> bool {
+        self.try_run_in(".", command)
+    }
+
+    /// The same in a folder of this one.
+    pub(crate) fn try_run_in(&self, folder: &str, command: &str) -> bool {
         let mut words = command.split_whitespace();
-        let run = Command::new(words.next().unwrap()).args(words).current_dir(self.folder.path()).output();
+        let run = Command::new(words.next().unwrap()).args(words).current_dir(self.path(folder)).output();
         let done = run.is_ok_and(|done| done.status.success());
         if !done {
             println!("Skipped: {command}");
