@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use profile::id::BuildId;
+
 use crate::{
     elf::{ElfFile, u32_at},
     image::Image,
@@ -28,7 +30,7 @@ pub(crate) struct Search {
 /// Looks for the debug file of `file`, which the target sees at `path`.
 pub(crate) fn search(file: &ElfFile, path: &str, files: &dyn TargetFiles) -> Search {
     let mut search = Search::default();
-    if let Some(place) = by_build_id(file) {
+    if let Some(place) = file.build_id.as_ref().and_then(place_of) {
         let opened = open(files, &place).filter(|found| found.build_id == file.build_id);
         search.found = opened.map(Arc::new);
         search.place = search.found.as_ref().map(|_| place);
@@ -46,8 +48,9 @@ pub(crate) fn search(file: &ElfFile, path: &str, files: &dyn TargetFiles) -> Sea
     search
 }
 
-fn by_build_id(file: &ElfFile) -> Option<String> {
-    let id = file.build_id.as_ref()?.to_string();
+/// Where the debug file of a build is.
+pub(crate) fn place_of(id: &BuildId) -> Option<String> {
+    let id = id.to_string();
     let (first, rest) = id.split_at_checked(2).filter(|(_, rest)| !rest.is_empty())?;
     Some(format!("{DEBUG_ROOT}/.build-id/{first}/{rest}.debug"))
 }
@@ -64,7 +67,8 @@ fn link(file: &ElfFile) -> Option<(String, u32)> {
     plain.then(|| (name.to_owned(), checksum))
 }
 
-fn open(files: &dyn TargetFiles, path: &str) -> Option<ElfFile> {
+/// An ELF file as the target sees it.
+pub(crate) fn open(files: &dyn TargetFiles, path: &str) -> Option<ElfFile> {
     ElfFile::parse(Image::of_file(files.open(path)?).ok()?).ok()
 }
 

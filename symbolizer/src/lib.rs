@@ -19,6 +19,7 @@ mod reader;
 mod section;
 mod source;
 mod split;
+mod supplement;
 mod symbolizer;
 mod symbols;
 

@@ -63,16 +63,29 @@ impl Lines {
         file.section(".debug_info").or_else(|| file.section(".zdebug_info")).is_some()
     }
 
-    /// Walks over the units of `file`.
-    pub(crate) fn open(file: &Arc<ElfFile>, memory: usize) -> Result<Self, LinesError> {
+    /// Walks over the units of `file`, and of the supplementary file that it shares with others.
+    pub(crate) fn open(
+        file: &Arc<ElfFile>,
+        supplement: Option<&Arc<ElfFile>>,
+        memory: usize,
+    ) -> Result<Self, LinesError> {
         let deadline = Instant::now() + OPEN_TIME;
         let meter = Arc::new(Meter::new(memory, deadline));
-        let dwarf = dwarf(file, &meter);
-        let context = Context::from_dwarf(dwarf).map_err(|_| {
+        let mut sections = dwarf(file, &meter);
+        if let Some(supplement) = supplement {
+            sections.set_sup(dwarf(supplement, &meter));
+        }
+        let context = Context::from_dwarf(sections).map_err(|_| {
             if meter.is_over() || Instant::now() >= deadline { LinesError::OverLimit } else { LinesError::Damaged }
-        })?;
-        meter.opened();
-        Ok(Self { context, meter, split: SplitUnits::default() })
+        });
+        match (context, supplement) {
+            // What the file has itself is better than nothing.
+            (Err(LinesError::Damaged), Some(_)) => Self::open(file, None, memory),
+            (context, _) => {
+                meter.opened();
+                Ok(Self { context: context?, meter, split: SplitUnits::default() })
+            }
+        }
     }
 
     /// The frames at an address, innermost first; empty when no unit covers it. Parts that compilers left in other

@@ -14,6 +14,7 @@ use crate::{
     lines::{Found, Lines, LinesError},
     source::{Elf, ModuleSource, TargetFiles},
     split::SplitFiles,
+    supplement::Link,
     symbols::SymbolTable,
 };
 
@@ -28,6 +29,8 @@ pub(crate) struct Module {
     lines: LinesState,
     /// Of the open files.
     split: Option<SplitFiles>,
+    /// The linked supplementary file that is not there.
+    lacks_supplement: Option<String>,
     /// Bytes read since the last [`Self::take_read`].
     read: u64,
     /// When it was last asked for a name, in names asked so far.
@@ -50,6 +53,14 @@ struct Files {
     mapped: Arc<ElfFile>,
     /// Looked for when the mapped one lacks symbols or lines.
     debug: Option<Arc<ElfFile>>,
+    /// Shared by several files' debug information.
+    supplement: Option<Arc<ElfFile>>,
+}
+
+impl Files {
+    fn with_lines(&self) -> Option<&Arc<ElfFile>> {
+        [Some(&self.mapped), self.debug.as_ref()].into_iter().flatten().find(|file| Lines::has(file))
+    }
 }
 
 struct Symbols {
@@ -80,6 +91,7 @@ impl Module {
             symbols: None,
             lines: LinesState::Closed,
             split: None,
+            lacks_supplement: None,
             read: 0,
             last_used: 0,
             users: 1,
@@ -133,6 +145,12 @@ impl Module {
         if matches!(self.lines, LinesState::OverLimit) {
             return Some(format!("{path}{id} has names only: its debug information is over the limits of naming"));
         }
+        if let Some(link) = &self.lacks_supplement {
+            return Some(format!(
+                "{path}{id} shows some inlined calls without a name: they are in {link} (dwz), which is missing or of \
+                 another build; install the package that has it"
+            ));
+        }
         if let Some((count, place)) = self.split.as_ref().and_then(SplitFiles::missing) {
             return Some(format!(
                 "{path}{id} shows no inlined calls in {count} of its units: their .dwo files are missing or of another \
@@ -182,7 +200,13 @@ impl Module {
             (debug, place) = (search.found, search.place);
         }
         self.split = Some(SplitFiles::new(Arc::clone(&self.files), &self.path, place.as_deref()));
-        let files = Files { mapped, debug };
+        let mut files = Files { mapped, debug, supplement: None };
+        if let Some(link) = files.with_lines().and_then(|file| Link::of(file)) {
+            let own = Lines::has(&files.mapped);
+            let from = if own { &*self.path } else { place.as_deref().unwrap_or_default() };
+            files.supplement = link.search(from, &*self.files);
+            self.lacks_supplement = files.supplement.is_none().then_some(link.path);
+        }
         self.state = State::Open(files.clone());
         Ok(files)
     }
@@ -218,11 +242,8 @@ impl Module {
 }
 
 fn open_lines(files: &Files, memory: usize) -> LinesState {
-    let Some(file) = [Some(&files.mapped), files.debug.as_ref()].into_iter().flatten().find(|file| Lines::has(file))
-    else {
-        return LinesState::None;
-    };
-    match Lines::open(file, memory) {
+    let Some(file) = files.with_lines() else { return LinesState::None };
+    match Lines::open(file, files.supplement.as_ref(), memory) {
         Ok(lines) => LinesState::Open(Box::new(lines)),
         Err(LinesError::OverLimit) => LinesState::OverLimit,
         Err(LinesError::Damaged) => LinesState::None,

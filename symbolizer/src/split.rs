@@ -17,8 +17,8 @@ use addr2line::SplitDwarfLoad;
 use gimli::{Dwarf, DwarfFileType, DwarfPackage, Reader as _, SectionId, UnitType};
 
 use crate::{
+    debugfile,
     elf::{ElfFile, Section},
-    image::Image,
     reader::Reader,
     section::{Meter, PagedSection},
     source::TargetFiles,
@@ -73,10 +73,7 @@ impl SplitFiles {
     }
 
     fn open(&self, place: &str) -> Option<ElfFile> {
-        if place.len() >= PATH_MAX {
-            return None;
-        }
-        ElfFile::parse(Image::of_file(self.files.open(place)?).ok()?).ok()
+        if place.len() < PATH_MAX { debugfile::open(&*self.files, place) } else { None }
     }
 
     /// Where a `.dwo` may be: where the compiler put it; and for programs that were moved since, below or in the
