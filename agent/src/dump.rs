@@ -39,7 +39,7 @@ pub fn dump(arguments: &DumpArguments) -> Result<u8, Failure> {
     let pid = target.pid;
     startup::raise_descriptor_limit();
     let heartbeat = startup::start_watchdog()?;
-    let (naming, thread) = Naming::start(symbolizer::Settings::default(), Patience::Foreground)?;
+    let (naming, thread) = Naming::start(symbolizer::Settings::default(), Patience::Foreground, None)?;
     let seen = Arc::new(Mutex::new(Seen::default()));
     let sink = Box::new(Collect { seen: Arc::clone(&seen), naming: naming.clone() });
     let settings = Settings { rate_hz: 200.0, stop_for_rbp: arguments.stop_for_rbp };

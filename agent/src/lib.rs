@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod cli;
+pub mod debuginfod;
 pub mod doctor;
 pub mod dump;
 pub mod exit;

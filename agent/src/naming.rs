@@ -2,11 +2,11 @@
 //! Holds the symbolizer; knows nothing of chunks.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fs::File,
     sync::{
-        Arc, Mutex, PoisonError,
-        mpsc::{Receiver, Sender, channel},
+        Arc, Mutex, MutexGuard, PoisonError,
+        mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     },
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -24,12 +24,16 @@ use sampler::{
     ModuleFile, TargetId,
     modules::{Content, Root},
 };
-use symbolizer::{Budget, Elf, ModuleKey, ModuleSource, Symbolizer, TargetFiles};
+use symbolizer::{Budget, Elf, Fetch, ModuleKey, ModuleSource, Symbolizer, TargetFiles};
+
+use crate::debuginfod::{self, Debuginfod};
 
 /// Bytes that one batch of frames may read.
 const BATCH_BYTES: u64 = 512 << 20;
 /// How long a closing chunk waits for names that are still due.
 const CLOSE_WAIT: Duration = Duration::from_secs(30);
+/// How soon a debug file that was fetched is used, when nothing is asked for.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// How long a batch of frames may take; what does not fit is named in a later chunk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -49,7 +53,8 @@ impl Patience {
     }
 }
 
-type Names = Arc<Mutex<HashMap<(TargetId, RawFrame), Arc<[Frame]>>>>;
+type Named = HashMap<(TargetId, RawFrame), Arc<[Frame]>>;
+type Names = Arc<Mutex<Named>>;
 
 enum Request {
     Module(TargetId, ModuleIndex, ModuleFile),
@@ -68,14 +73,19 @@ pub struct Naming {
 }
 
 impl Naming {
-    /// Starts the thread.
-    pub fn start(settings: symbolizer::Settings, patience: Patience) -> anyhow::Result<(Self, JoinHandle<()>)> {
+    /// Starts the thread, and the one that asks debuginfod servers, if it may.
+    pub fn start(
+        settings: symbolizer::Settings,
+        patience: Patience,
+        debuginfod: Option<&debuginfod::Settings>,
+    ) -> anyhow::Result<(Self, JoinHandle<()>)> {
+        let fetch = debuginfod.map(Debuginfod::start).transpose()?.map(Arc::new);
         let (requests, received) = channel();
         let names = Names::default();
         let shared = Arc::clone(&names);
         let thread = std::thread::Builder::new().name("sp-name".to_owned());
         let thread = thread
-            .spawn(move || work(&received, &shared, settings, patience))
+            .spawn(move || Worker::new(settings, patience, fetch, shared).run(&received))
             .context("cannot start the naming thread")?;
         Ok((Self { requests, names }, thread))
     }
@@ -157,36 +167,58 @@ fn unnamed(why: Missing) -> Arc<[Frame]> {
     Arc::new([Frame { missing: Some(why), ..Frame::default() }])
 }
 
-fn work(requests: &Receiver<Request>, names: &Names, settings: symbolizer::Settings, patience: Patience) {
-    if patience == Patience::Background {
-        // Names can wait; the target's work cannot.
-        let _ = rustix::process::setpriority_process(None, 19);
+/// What the thread works with.
+struct Worker {
+    symbolizer: Symbolizer,
+    modules: HashMap<(TargetId, ModuleIndex), (ModuleKey, LoadBias)>,
+    names: Names,
+    patience: Patience,
+    fetch: Option<Arc<Debuginfod>>,
+}
+
+impl Worker {
+    fn new(settings: symbolizer::Settings, patience: Patience, fetch: Option<Arc<Debuginfod>>, names: Names) -> Self {
+        let mut symbolizer = Symbolizer::new(settings);
+        if let Some(fetch) = &fetch {
+            symbolizer = symbolizer.with_fetch(Arc::clone(fetch) as Arc<dyn Fetch>);
+        }
+        Self { symbolizer, modules: HashMap::new(), names, patience, fetch }
     }
-    let mut symbolizer = Symbolizer::new(settings);
-    let mut modules: HashMap<(TargetId, ModuleIndex), (ModuleKey, LoadBias)> = HashMap::new();
-    while let Ok(request) = requests.recv() {
+
+    /// Until the last handle is gone.
+    fn run(mut self, requests: &Receiver<Request>) {
+        if self.patience == Patience::Background {
+            // Names can wait; the target's work cannot.
+            let _ = rustix::process::setpriority_process(None, 19);
+        }
+        loop {
+            let request = if self.fetch.is_some() {
+                requests.recv_timeout(LOOK_EVERY)
+            } else {
+                requests.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            };
+            self.use_arrived();
+            match request {
+                Ok(request) => self.answer(request),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn answer(&mut self, request: Request) {
         match request {
             Request::Module(target, index, file) => {
                 let bias = file.module.bias;
-                let key = symbolizer.add(source(file));
-                modules.insert((target, index), (key, bias));
+                let key = self.symbolizer.add(source(file));
+                self.modules.insert((target, index), (key, bias));
             }
-            Request::Frames(target, frames) => {
-                let mut budget = Budget::new(patience.batch_time(), BATCH_BYTES);
-                for frame in frames {
-                    let named = match frame.module.and_then(|index| modules.get(&(target, index))) {
-                        Some((key, bias)) => symbolizer.name(*key, frame.file_lookup(*bias), &mut budget),
-                        None => unnamed(Missing::NoModule),
-                    };
-                    names.lock().unwrap_or_else(PoisonError::into_inner).insert((target, frame), named);
-                }
-            }
-            Request::Forget(target) => {
-                names.lock().unwrap_or_else(PoisonError::into_inner).retain(|(of, _), _| *of != target);
-            }
+            Request::Frames(target, frames) => self.name(frames.into_iter().map(|frame| (target, frame))),
+            Request::Forget(target) => self.names().retain(|(of, _), _| *of != target),
             Request::Gone(target) => {
-                names.lock().unwrap_or_else(PoisonError::into_inner).retain(|(of, _), _| *of != target);
-                modules.retain(|(of, _), (key, _)| {
+                self.names().retain(|(of, _), _| *of != target);
+                let symbolizer = &mut self.symbolizer;
+                self.modules.retain(|(of, _), (key, _)| {
                     if *of == target {
                         symbolizer.forget(*key);
                     }
@@ -194,8 +226,40 @@ fn work(requests: &Receiver<Request>, names: &Names, settings: symbolizer::Setti
                 });
             }
             Request::Sync(reply) => drop(reply.send(())),
-            Request::Hints(reply) => drop(reply.send(symbolizer.hints())),
+            Request::Hints(reply) => drop(reply.send(self.symbolizer.hints())),
         }
+    }
+
+    /// Names again what debug files that have come can say more about: for the next chunk, not for those closed.
+    fn use_arrived(&mut self) {
+        let arrived = self.fetch.as_ref().map(|fetch| fetch.take_arrived()).unwrap_or_default();
+        if arrived.is_empty() {
+            return;
+        }
+        let better: HashSet<ModuleKey> =
+            arrived.iter().flat_map(|build_id| self.symbolizer.arrived(build_id)).collect();
+        let is_better = |target: TargetId, frame: RawFrame| {
+            let module = frame.module.and_then(|index| self.modules.get(&(target, index)));
+            module.is_some_and(|(key, _)| better.contains(key))
+        };
+        let again: Vec<(TargetId, RawFrame)> =
+            self.names().keys().copied().filter(|(target, frame)| is_better(*target, *frame)).collect();
+        self.name(again.into_iter());
+    }
+
+    fn name(&mut self, frames: impl Iterator<Item = (TargetId, RawFrame)>) {
+        let mut budget = Budget::new(self.patience.batch_time(), BATCH_BYTES);
+        for (target, frame) in frames {
+            let named = match frame.module.and_then(|index| self.modules.get(&(target, index))) {
+                Some((key, bias)) => self.symbolizer.name(*key, frame.file_lookup(*bias), &mut budget),
+                None => unnamed(Missing::NoModule),
+            };
+            self.names().insert((target, frame), named);
+        }
+    }
+
+    fn names(&self) -> MutexGuard<'_, Named> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -110,6 +110,7 @@ pub fn need_target(target: &TargetArguments) -> Result<(), Failure> {
 
 /// Samples the targets of `plan` until they end, a signal, or the duration.
 pub fn profile(plan: &Plan<'_>) -> Result<Done, Failure> {
+    let debuginfod = settings::debuginfod(plan.settings)?;
     let signals = startup::block_signals()?;
     let mut launched = match plan.target.command.as_slice() {
         [] => None,
@@ -121,7 +122,8 @@ pub fn profile(plan: &Plan<'_>) -> Result<Done, Failure> {
     }
     startup::raise_descriptor_limit();
     let heartbeat = startup::start_watchdog()?;
-    let (naming, naming_thread) = Naming::start(symbolizer::Settings::default(), Patience::Background)?;
+    let (naming, naming_thread) =
+        Naming::start(symbolizer::Settings::default(), Patience::Background, debuginfod.as_ref())?;
     let recovery = start_recovery(plan, &naming)?;
     let pipeline = Pipeline::start(plan.keep, naming.clone(), plan.outlet.clone(), plan.journals.clone())?;
     let rate_hz = plan.settings.sampling.rate_hz.get();

@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 
 use config::{Overrides, Rate, Secret, Settings};
 use profile::{chunk::Platform, in_app::InAppRules, session::Naming};
+use reqwest::Url;
 
 use crate::{
     cli::{RunArguments, TargetArguments},
+    debuginfod,
     exit::Failure,
     ship::{Bounds, Dsn, DsnError, ShipSettings},
 };
@@ -85,4 +87,53 @@ pub fn in_app(settings: &Settings) -> InAppRules {
 /// Who names frames.
 pub fn naming(settings: &Settings) -> Naming {
     if settings.naming.raw_for_server { Naming::RawForServer } else { Naming::Here }
+}
+
+/// Whom to ask for debug files, if anybody.
+pub fn debuginfod(settings: &Settings) -> Result<Option<debuginfod::Settings>, Failure> {
+    const HINT: &str = "set naming.debuginfod_urls in the settings file or DEBUGINFOD_URLS to http or https URLs, or \
+                        naming.debuginfod to false";
+    if !settings.naming.debuginfod || settings.naming.raw_for_server {
+        return Ok(None);
+    }
+    // elfutils allows for words between its URLs (`ima:enforcing`).
+    let urls = settings.naming.debuginfod_urls.iter().filter(|url| !url.reveal().starts_with("ima:"));
+    let parsed = urls.enumerate().map(|(index, url)| {
+        let url = url.reveal().parse().ok().filter(|url: &Url| matches!(url.scheme(), "http" | "https"));
+        // Without the URL itself: it may hold a password.
+        url.ok_or_else(|| Failure::Config(anyhow::anyhow!("debuginfod server {} has no http URL", index + 1), HINT))
+    });
+    let servers = parsed.collect::<Result<Vec<Url>, _>>()?;
+    if servers.is_empty() {
+        return Err(Failure::Config(anyhow::anyhow!("debuginfod is on, but no server is named"), HINT));
+    }
+    Ok(Some(debuginfod::Settings::new(servers, state_folder(settings).join("debuginfod"))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Check that debuginfod is off by default, whatever the environment names; and what is said of wrong servers.
+    #[test]
+    fn debuginfod_servers() {
+        let of = |on, urls: &[&str]| {
+            let mut settings = Settings::default();
+            settings.naming.debuginfod = on;
+            settings.naming.debuginfod_urls = urls.iter().map(|url| Secret::new(*url)).collect();
+            debuginfod(&settings).map(|found| found.map(|found| format!("{:?}", found.servers.len()))).map_err(
+                |error| {
+                    let Failure::Config(error, _) = error else { unreachable!("{error:?}") };
+                    error.to_string()
+                },
+            )
+        };
+        assert_eq!(of(false, &["http://a"]), Ok(None));
+        assert_eq!(of(true, &["ima:permissive", "http://me:secret@a", "https://b/x/"]), Ok(Some("2".to_owned())));
+        assert_eq!(of(true, &["ima:permissive"]), Err("debuginfod is on, but no server is named".to_owned()));
+        for wrong in ["file:///etc", "a.example", "ftp://me:secret@a"] {
+            let said = Err("debuginfod server 2 has no http URL".to_owned());
+            assert_eq!(of(true, &["http://a", wrong]), said, "{wrong}");
+        }
+    }
 }

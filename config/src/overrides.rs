@@ -26,7 +26,7 @@ pub struct Overrides {
     /// `--environment`, `SENTRY_ENVIRONMENT`.
     pub environment: Option<String>,
     /// `DEBUGINFOD_URLS`, separated by spaces, as elfutils has it. Says whom to ask, not that one may.
-    pub debuginfod_urls: Option<Vec<String>>,
+    pub debuginfod_urls: Option<Vec<Secret>>,
 }
 
 impl Overrides {
@@ -41,7 +41,7 @@ impl Overrides {
             platform: given("SENTRY_PROFILED_PLATFORM"),
             release: given("SENTRY_RELEASE"),
             environment: given("SENTRY_ENVIRONMENT"),
-            debuginfod_urls: given("DEBUGINFOD_URLS").map(|urls| urls.split_whitespace().map(str::to_owned).collect()),
+            debuginfod_urls: given("DEBUGINFOD_URLS").map(|urls| urls.split_whitespace().map(Secret::new).collect()),
         })
     }
 

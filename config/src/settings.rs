@@ -40,8 +40,8 @@ pub struct Naming {
     pub raw_for_server: bool,
     /// Ask the servers of `debuginfod_urls` for debug files. Tells them which builds run here.
     pub debuginfod: bool,
-    /// Whom `debuginfod` asks, in this order.
-    pub debuginfod_urls: Vec<String>,
+    /// Whom `debuginfod` asks, in this order. May hold a password.
+    pub debuginfod_urls: Vec<Secret>,
 }
 
 /// What every chunk says.

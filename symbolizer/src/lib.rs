@@ -2,7 +2,7 @@
 //!
 //! It is given open files and bytes, and a way to open further files as the target sees them. It never looks into
 //! /proc, never traces, never maps a file (a target may truncate its own under us) and holds no more than its
-//! settings allow. Every byte it reads is taken for hostile.
+//! settings allow. It speaks to no network: who does so is handed in. Every byte it reads is taken for hostile.
 #![forbid(unsafe_code)]
 
 mod budget;
@@ -24,5 +24,5 @@ mod symbolizer;
 mod symbols;
 
 pub use budget::Budget;
-pub use source::{Elf, ModuleSource, TargetFiles};
+pub use source::{Elf, Fetch, ModuleSource, TargetFiles, build_id_of};
 pub use symbolizer::{ModuleKey, Settings, Symbolizer};

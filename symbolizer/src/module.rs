@@ -12,7 +12,7 @@ use crate::{
     elf::{ElfFile, Section},
     image::Image,
     lines::{Found, Lines, LinesError},
-    source::{Elf, ModuleSource, TargetFiles},
+    source::{Elf, Fetch, ModuleSource, TargetFiles},
     split::SplitFiles,
     supplement::Link,
     symbols::SymbolTable,
@@ -24,6 +24,9 @@ pub(crate) struct Module {
     pub(crate) file_name: Arc<str>,
     stated_build_id: Option<BuildId>,
     files: Arc<dyn TargetFiles + Sync>,
+    fetch: Option<Arc<dyn Fetch>>,
+    /// Builds whose debug file was asked for and is not here yet: its own, or a supplementary one.
+    awaited: Vec<BuildId>,
     state: State,
     symbols: Option<Symbols>,
     lines: LinesState,
@@ -58,6 +61,11 @@ struct Files {
 }
 
 impl Files {
+    /// How many there are.
+    fn count(&self) -> usize {
+        1 + usize::from(self.debug.is_some()) + usize::from(self.supplement.is_some())
+    }
+
     fn with_lines(&self) -> Option<&Arc<ElfFile>> {
         [Some(&self.mapped), self.debug.as_ref()].into_iter().flatten().find(|file| Lines::has(file))
     }
@@ -77,13 +85,15 @@ enum LinesState {
 }
 
 impl Module {
-    pub(crate) fn new(source: ModuleSource) -> Self {
+    pub(crate) fn new(source: ModuleSource, fetch: Option<Arc<dyn Fetch>>) -> Self {
         let file_name = source.path.rsplit('/').next().unwrap_or_default();
         Self {
             file_name: file_name.into(),
             path: source.path.as_str().into(),
             stated_build_id: source.build_id,
             files: source.files,
+            fetch,
+            awaited: Vec::new(),
             state: match source.elf {
                 Elf::Missing(why) => State::Failed(why),
                 present => State::Closed(present),
@@ -169,7 +179,12 @@ impl Module {
                 Some(format!("{path}{id} has more symbols than the memory limit of naming allows: raise the limit"))
             }
             (_, Some(symbols)) if symbols.full => None,
-            _ => Some(format!("debug symbols for {path}{id}: install its -dbgsym or -debuginfo package")),
+            _ if self.awaited.is_empty() => {
+                Some(format!("debug symbols for {path}{id}: install its -dbgsym or -debuginfo package"))
+            }
+            _ => Some(format!(
+                "debug symbols for {path}{id}: install its -dbgsym or -debuginfo package; debuginfod has not sent them"
+            )),
         }
     }
 
@@ -193,22 +208,55 @@ impl Module {
             self.state = State::Failed(Missing::FileChanged);
             return Err(Missing::FileChanged);
         }
+        let files = self.search(mapped);
+        self.state = State::Open(files.clone());
+        Ok(files)
+    }
+
+    /// Takes a debug file that was awaited. `true`: it has more to tell than there was.
+    pub(crate) fn arrived(&mut self, build_id: &BuildId) -> bool {
+        let State::Open(files) = &self.state else { return false };
+        if !self.awaited.contains(build_id) {
+            return false;
+        }
+        let (mapped, had) = (Arc::clone(&files.mapped), files.count());
+        let files = self.search(mapped);
+        let better = files.count() > had;
+        self.state = State::Open(files);
+        (self.symbols, self.lines) = (None, LinesState::Closed);
+        better
+    }
+
+    /// Looks for what `mapped` lacks.
+    fn search(&mut self, mapped: Arc<ElfFile>) -> Files {
+        self.awaited.clear();
         let (mut debug, mut place) = (None, None);
         if mapped.section_of_kind(elf::SHT_SYMTAB.0).is_none() || !Lines::has(&mapped) {
             let search = debugfile::search(&mapped, &self.path, &*self.files);
             self.read += search.read;
             (debug, place) = (search.found, search.place);
+            debug = debug.or_else(|| self.fetched(mapped.build_id.as_ref()?));
         }
         self.split = Some(SplitFiles::new(Arc::clone(&self.files), &self.path, place.as_deref()));
         let mut files = Files { mapped, debug, supplement: None };
+        self.lacks_supplement = None;
         if let Some(link) = files.with_lines().and_then(|file| Link::of(file)) {
             let own = Lines::has(&files.mapped);
             let from = if own { &*self.path } else { place.as_deref().unwrap_or_default() };
-            files.supplement = link.search(from, &*self.files);
+            files.supplement = link.search(from, &*self.files).or_else(|| self.fetched(link.build_id()?));
             self.lacks_supplement = files.supplement.is_none().then_some(link.path);
         }
-        self.state = State::Open(files.clone());
-        Ok(files)
+        files
+    }
+
+    /// From outside of the target, if it is here.
+    fn fetched(&mut self, build_id: &BuildId) -> Option<Arc<ElfFile>> {
+        let Some(file) = self.fetch.as_ref()?.debug_file(build_id) else {
+            self.awaited.push(build_id.clone());
+            return None;
+        };
+        let file = ElfFile::parse(Image::of_file(file).ok()?).ok()?;
+        (file.build_id.as_ref() == Some(build_id)).then(|| Arc::new(file))
     }
 
     fn symbols(&mut self, files: &Files, memory: usize) -> &Symbols {

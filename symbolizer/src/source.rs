@@ -4,6 +4,8 @@ use std::{fmt, fs::File, io, os::unix::fs::MetadataExt, sync::Arc};
 
 use profile::{frame::Missing, id::BuildId};
 
+use crate::{elf::ElfFile, image::Image};
+
 /// Opens files as the target sees them.
 pub trait TargetFiles: Send {
     /// Opens a regular file at the target's `path`; the caller keeps it inside the target's root.
@@ -14,6 +16,18 @@ pub trait TargetFiles: Send {
     fn root(&self) -> (u64, u64) {
         (0, 0)
     }
+}
+
+/// Knows debug files that the target's root does not have: those of a server, say.
+pub trait Fetch: Send + Sync {
+    /// The debug file of that build, if it is here. Never waits: what is still on its way is `None`, and told to
+    /// [`crate::Symbolizer::arrived`] later.
+    fn debug_file(&self, build_id: &BuildId) -> Option<File>;
+}
+
+/// The build id that an ELF file states.
+pub fn build_id_of(file: File) -> Option<BuildId> {
+    ElfFile::parse(Image::of_file(file).ok()?).ok()?.build_id
 }
 
 /// The bytes of a module.

@@ -5,6 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use profile::{
     address::FileAddr,
     frame::{Frame, Missing},
+    id::BuildId,
 };
 
 use crate::{
@@ -14,7 +15,7 @@ use crate::{
     module::Module,
     names::Names,
     path::short,
-    source::{Identity, ModuleSource},
+    source::{Fetch, Identity, ModuleSource},
 };
 
 /// More hints than this are noise.
@@ -44,6 +45,7 @@ pub struct ModuleKey(pub(crate) u32);
 /// Names frames. Not shared between threads: naming has one of its own, of low priority.
 pub struct Symbolizer {
     settings: Settings,
+    fetch: Option<Arc<dyn Fetch>>,
     modules: HashMap<ModuleKey, Module>,
     known: HashMap<Identity, ModuleKey>,
     names: Names,
@@ -64,7 +66,13 @@ impl Symbolizer {
     /// Without modules.
     pub fn new(settings: Settings) -> Self {
         let names = Names::new(settings.names);
-        Self { settings, modules: HashMap::new(), known: HashMap::new(), names, next_key: 0, asked: 0 }
+        Self { settings, fetch: None, modules: HashMap::new(), known: HashMap::new(), names, next_key: 0, asked: 0 }
+    }
+
+    /// Also asks `fetch` for the debug files of modules that lack symbols or lines.
+    #[must_use]
+    pub fn with_fetch(self, fetch: Arc<dyn Fetch>) -> Self {
+        Self { fetch: Some(fetch), ..self }
     }
 
     /// Takes a module. Nothing is read before its first name; a module that is known already gives the same key.
@@ -78,7 +86,7 @@ impl Symbolizer {
         }
         let key = ModuleKey(self.next_key);
         self.next_key = self.next_key.wrapping_add(1);
-        self.modules.insert(key, Module::new(source));
+        self.modules.insert(key, Module::new(source, self.fetch.clone()));
         if let Some(identity) = identity {
             self.known.insert(identity, key);
         }
@@ -131,6 +139,15 @@ impl Symbolizer {
             self.make_room(module);
         }
         frames
+    }
+
+    /// Says that the debug file of a build, asked for before, is there now. Gives the modules whose names are forgotten
+    /// for that: asked again, they may say more.
+    pub fn arrived(&mut self, build_id: &BuildId) -> Vec<ModuleKey> {
+        let better = self.modules.iter_mut().filter_map(|(key, module)| module.arrived(build_id).then_some(*key));
+        let better: Vec<ModuleKey> = better.collect();
+        better.iter().for_each(|key| self.names.forget(*key));
+        better
     }
 
     /// What a person can do to see more names: one line a module, the most missed first.
