@@ -43,7 +43,9 @@ fn main() {
 fn figures(symbolizer: &mut Symbolizer, module: symbolizer::ModuleKey, path: &str) {
     let addresses = addresses(Path::new(path), 1000);
     let budget = &mut Budget::unlimited();
-    let before = resident();
+    // The high-water mark from here on: `nm` gave us a long list before.
+    let _ = std::fs::write("/proc/self/clear_refs", "5");
+    let (before, peak) = (resident("RssAnon:"), resident("VmHWM:"));
     let start = Instant::now();
     let mut each: Vec<u128> = Vec::new();
     let (mut named, mut lines, mut inlined) = (0, 0, 0);
@@ -56,6 +58,7 @@ fn figures(symbolizer: &mut Symbolizer, module: symbolizer::ModuleKey, path: &st
         inlined += frames.iter().filter(|frame| frame.inlined).count();
     }
     let cold = start.elapsed();
+    let peak = resident("VmHWM:") - peak;
     let first = each.remove(0);
     each.sort_unstable();
     let warm = Instant::now();
@@ -74,10 +77,10 @@ fn figures(symbolizer: &mut Symbolizer, module: symbolizer::ModuleKey, path: &st
         cold.as_secs_f64() * 1e3
     );
     println!(
-        "warm {:.0} ns a name; tables {} KiB; resident +{} KiB",
+        "warm {:.0} ns a name; tables {} KiB; anonymous +{} KiB; peak of all +{peak} KiB",
         warm.elapsed().as_nanos() as f64 / (100.0 * addresses.len() as f64),
         symbolizer.bytes() >> 10,
-        resident() - before
+        resident("RssAnon:") - before
     );
 }
 
@@ -95,9 +98,9 @@ fn addresses(path: &Path, wanted: usize) -> Vec<u64> {
     functions.iter().step_by((functions.len() / wanted).max(1)).map(|at| at + 1).collect()
 }
 
-/// Anonymous memory of this process, KiB.
-fn resident() -> usize {
+/// A line of this process's memory, KiB.
+fn resident(which: &str) -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap_or("0 kB");
+    let line = status.lines().find_map(|line| line.strip_prefix(which)).unwrap_or("0 kB");
     line.trim().trim_end_matches(" kB").trim().parse().unwrap_or(0)
 }
