@@ -17,7 +17,7 @@ struct Slot {
 pub struct RuleCache {
     slots: Box<[Slot]>,
     shift: u32,
-    /// The last one that has no key.
+    /// The last one that is not kept.
     uncached: Rule,
 }
 
@@ -40,7 +40,13 @@ impl RuleCache {
             return &self.uncached;
         };
         if slot.key != key {
-            *slot = Slot { key, rule: make() };
+            let rule = make();
+            if rule.cfa == Cfa::Bad {
+                // A rule is bad also where a walk has read too much: of that, other walks know nothing.
+                self.uncached = rule;
+                return &self.uncached;
+            }
+            *slot = Slot { key, rule };
         }
         &slot.rule
     }
@@ -62,7 +68,8 @@ fn place(key: u64, shift: u32) -> usize {
 mod tests {
     use super::*;
 
-    /// Check that a rule is made once a key, that files do not mix, and that odd addresses are not kept.
+    /// Check that a rule is made once a key, that files do not mix, and that odd addresses and bad rules
+    /// are not kept.
     #[test]
     fn get_or_make_once() {
         let mut cache = RuleCache::new(4);
@@ -72,6 +79,8 @@ mod tests {
         assert_eq!(cache.get_or_make(2, 0x1000, || rule(24)).a, 24);
         assert_eq!(cache.get_or_make(1, u64::MAX, || rule(32)).a, 32);
         assert_eq!(cache.get_or_make(1, u64::MAX, || rule(40)).a, 40);
+        assert_eq!(cache.get_or_make(3, 0x1000, || Rule::plain(Cfa::Bad)).cfa, Cfa::Bad);
+        assert_eq!(cache.get_or_make(3, 0x1000, || rule(48)).a, 48);
         assert_eq!(size_of::<Slot>(), 24);
     }
 }

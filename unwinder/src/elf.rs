@@ -12,10 +12,14 @@ use profile::{
 };
 use thiserror::Error;
 
+use crate::capped::Capped;
+
 /// x86-64's page; `p_offset` and maps offsets agree when rounded down to it.
 const PAGE: u64 = 4096;
 /// More segments are no program.
-const SEGMENTS_MAX: usize = 4096;
+pub(crate) const SEGMENTS_MAX: usize = 4096;
+/// In more segments of notes no build id is looked for; linkers make one to three.
+const NOTES_MAX: usize = 16;
 
 /// A `PT_LOAD` segment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -114,7 +118,7 @@ pub(crate) fn program_headers<'d, R: ReadRef<'d>>(
     header: &FileHeader64<LittleEndian>,
     elf: R,
 ) -> Result<&'d [ProgramHeader64<LittleEndian>], ElfError> {
-    let segments = header.program_headers(LittleEndian, elf).map_err(|_| ElfError::Damaged)?;
+    let segments = header.program_headers(LittleEndian, Capped(elf)).map_err(|_| ElfError::Damaged)?;
     Ok(segments.get(..segments.len().min(SEGMENTS_MAX)).unwrap_or_default())
 }
 
@@ -129,10 +133,10 @@ fn load(segment: &ProgramHeader64<LittleEndian>) -> Load {
     }
 }
 
-fn build_id<'d, R: ReadRef<'d>>(segments: &[ProgramHeader64<LittleEndian>], elf: R) -> Option<BuildId> {
+fn build_id<'d, R: ReadRef<'d>>(segments: &[ProgramHeader64<LittleEndian>], file: R) -> Option<BuildId> {
     let endian = LittleEndian;
-    for segment in segments {
-        let Ok(Some(mut notes)) = segment.notes(endian, elf) else { continue };
+    for segment in segments.iter().filter(|segment| segment.p_type(endian) == elf::PT_NOTE).take(NOTES_MAX) {
+        let Ok(Some(mut notes)) = segment.notes(endian, Capped(file)) else { continue };
         while let Ok(Some(note)) = notes.next() {
             if note.n_type(endian) == elf::NT_GNU_BUILD_ID && note.name() == elf::ELF_NOTE_GNU {
                 return BuildId::new(note.desc());

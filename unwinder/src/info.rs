@@ -3,7 +3,10 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use gimli::{BaseAddresses, CieOrFde, DebugFrame, EhFrame, EhFrameHdr, EndianSlice, LittleEndian, UnwindSection};
+use gimli::{
+    BaseAddresses, CieOrFde, CommonInformationEntry, DebugFrame, EhFrame, EhFrameHdr, EndianSlice, LittleEndian,
+    Section, UnwindOffset, UnwindSection,
+};
 use object::{
     LittleEndian as ObjectLittleEndian, ReadRef, elf,
     read::{
@@ -12,12 +15,24 @@ use object::{
     },
 };
 
-use crate::elf::{ElfError, header, program_headers};
+use crate::{
+    capped::Capped,
+    elf::{ElfError, header, program_headers},
+};
 
 /// A section as gimli reads it.
 pub(crate) type Slice<'s> = EndianSlice<'s, LittleEndian>;
 /// gimli's description of one function.
 pub(crate) type Fde<'s> = gimli::FrameDescriptionEntry<Slice<'s>>;
+
+/// A longer augmentation (`zPLRS` are all letters there are) is none: it is read anew for each function, so a long one
+/// would make reading a section take the square of its length.
+const AUGMENTATION_MAX: usize = 8;
+/// A longer description is damaged: all of it is run through to find one row. Of 1.3 million functions in Debian's and
+/// rustc's libraries, the longest has 33,676 bytes.
+const DESCRIPTION_MAX: usize = 64 << 10;
+/// `DW_EH_PE_udata4`: how a search table counts its functions, in all linkers. (A count near 2^64 overflows in gimli.)
+const COUNT_ENCODING: u8 = 0x03;
 
 /// Bounds on what is copied.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -125,8 +140,8 @@ impl UnwindInfo {
         let mut section = DebugFrame::new(&self.debug_frame, LittleEndian);
         section.set_address_size(8);
         let Some(offset) = before(&self.debug_index, at) else { return Ok(None) };
-        let fde = section.fde_from_offset(&self.bases, offset.into(), DebugFrame::cie_from_offset)?;
-        Ok(fde.contains(at).then_some((Found::Debug(section), fde)))
+        let fde = section.fde_from_offset(&self.bases, offset.into(), cie)?;
+        Ok(checked(fde, at)?.map(|fde| (Found::Debug(section), fde)))
     }
 
     fn find_eh(&self, at: u64) -> Result<Option<Fde<'_>>, gimli::Error> {
@@ -136,22 +151,24 @@ impl UnwindInfo {
         } else {
             let header = EhFrameHdr::new(&self.eh_frame_hdr, LittleEndian).parse(&self.bases, 8)?;
             let table = header.table().ok_or(gimli::Error::NoUnwindInfoForAddress)?;
-            let pointer = table.lookup(at, &self.bases)?;
-            Some(table.pointer_to_offset(pointer)?)
+            let pointer = table.lookup(at, &self.bases)?.direct()?;
+            // Not gimli's `pointer_to_offset`: it overflows where the pointer is before the section.
+            let offset = pointer.checked_sub(header.eh_frame_ptr().direct()?);
+            let offset = offset.and_then(|offset| usize::try_from(offset).ok());
+            Some(gimli::EhFrameOffset(offset.ok_or(gimli::Error::OffsetOutOfBounds(pointer))?))
         };
         let Some(offset) = offset else { return Ok(None) };
-        let fde = section.fde_from_offset(&self.bases, offset, EhFrame::cie_from_offset)?;
-        Ok(fde.contains(at).then_some(fde))
+        checked(section.fde_from_offset(&self.bases, offset, cie)?, at)
     }
 
     fn has_table(&self) -> bool {
         let header = EhFrameHdr::new(&self.eh_frame_hdr, LittleEndian).parse(&self.bases, 8);
-        header.is_ok_and(|header| header.table().is_some())
+        self.eh_frame_hdr.get(2) == Some(&COUNT_ENCODING) && header.is_ok_and(|header| header.table().is_some())
     }
 
     fn by_sections<'d, R: ReadRef<'d>>(&mut self, elf: R, limits: Limits, copy: &dyn Fn(u64, u64) -> Option<Vec<u8>>) {
         let endian = ObjectLittleEndian;
-        let Ok(sections) = header(elf).map(|header| header.sections(endian, elf)) else { return };
+        let Ok(sections) = header(elf).map(|header| header.sections(endian, Capped(elf))) else { return };
         let Ok(sections) = sections else { return };
         let find = |name: &[u8]| sections.section_by_name(endian, name).map(|(_, section)| section);
         let read = |name: &[u8]| -> Option<(u64, Vec<u8>)> {
@@ -229,6 +246,38 @@ fn decompress(bytes: &[u8], limit: u64) -> Option<Vec<u8>> {
     Some(CompressedData { format, data, uncompressed_size }.decompress().ok()?.into_owned())
 }
 
+/// The description that was found, if it covers the address.
+fn checked(fde: Fde<'_>, at: u64) -> Result<Option<Fde<'_>>, gimli::Error> {
+    if !fde.contains(at) {
+        return Ok(None);
+    }
+    let lengths = [fde.entry_len(), fde.cie().entry_len()];
+    if lengths.iter().any(|len| *len > DESCRIPTION_MAX) { Err(gimli::Error::TooManyIterations) } else { Ok(Some(fde)) }
+}
+
+/// What several functions have in common, if its augmentation is one.
+fn cie<'s, S>(
+    section: &S,
+    bases: &BaseAddresses,
+    offset: S::Offset,
+) -> Result<CommonInformationEntry<Slice<'s>>, gimli::Error>
+where
+    S: UnwindSection<Slice<'s>> + Section<Slice<'s>>,
+    S::Offset: UnwindOffset<usize>,
+{
+    let entry = section.reader().slice().get(UnwindOffset::into(offset)..).unwrap_or_default();
+    // Length, id and version (DWARF 5, 7.4 and 6.4.1), then the augmentation.
+    let head = match (entry.starts_with(&[0xff; 4]), S::id()) {
+        (true, gimli::SectionId::DebugFrame) => 12 + 8 + 1,
+        (true, _) => 12 + 4 + 1,
+        (false, _) => 4 + 4 + 1,
+    };
+    if entry.iter().skip(head).take(AUGMENTATION_MAX).all(|letter| *letter != 0) {
+        return Err(gimli::Error::UnknownAugmentation);
+    }
+    section.cie_from_offset(bases, offset)
+}
+
 /// The last function that starts at or before an address.
 fn before(index: &[Entry], at: u64) -> Option<usize> {
     let after = index.partition_point(|entry| entry.start <= at);
@@ -239,8 +288,8 @@ fn before(index: &[Entry], at: u64) -> Option<usize> {
 /// Every function of a section, by start. Ends quietly where the section makes no sense any more.
 fn index<'s, S>(section: &S, bases: &BaseAddresses, functions_max: usize) -> Vec<Entry>
 where
-    S: UnwindSection<Slice<'s>>,
-    S::Offset: gimli::UnwindOffset<usize>,
+    S: UnwindSection<Slice<'s>> + Section<Slice<'s>>,
+    S::Offset: UnwindOffset<usize>,
 {
     let mut found = Vec::new();
     let mut entries = section.entries(bases);
@@ -249,7 +298,7 @@ where
             break;
         }
         let CieOrFde::Fde(partial) = entry else { continue };
-        let Ok(fde) = partial.parse(S::cie_from_offset) else { continue };
+        let Ok(fde) = partial.parse(cie) else { continue };
         // Zero-length and discarded functions (start 0) would shadow others.
         if fde.is_empty_range() {
             continue;
@@ -269,5 +318,77 @@ trait EmptyRange {
 impl EmptyRange for Fde<'_> {
     fn is_empty_range(&self) -> bool {
         self.len() == 0 || self.initial_address() == 0
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, reason = "the sums of tests are small")]
+mod tests {
+    use super::*;
+
+    /// A length, then what it is the length of (DWARF 5, 7.4).
+    fn entry(parts: &[&[u8]]) -> Vec<u8> {
+        let content = parts.concat();
+        [&u32::try_from(content.len()).unwrap().to_le_bytes(), content.as_slice()].concat()
+    }
+
+    /// `.eh_frame`: one CIE, then `functions` of 16 bytes each from 0x1000 on, with `instructions`.
+    fn section(augmentation: &[u8], functions: u32, instructions: &[u8]) -> Vec<u8> {
+        // Version 1; code and data alignment 1 and -8; return address in column 16.
+        let mut section = entry(&[&[0; 4], &[1], augmentation, &[0, 1, 0x78, 16]]);
+        for number in 0..u64::from(functions) {
+            let back = u32::try_from(section.len() + 4).unwrap().to_le_bytes();
+            let (start, len) = ((0x1000 + 16 * number).to_le_bytes(), 16_u64.to_le_bytes());
+            section.extend(entry(&[&back, &start, &len, instructions]));
+        }
+        section
+    }
+
+    /// An unwind information without a search table.
+    fn info(eh_frame: Vec<u8>) -> UnwindInfo {
+        let bases = BaseAddresses::default();
+        let eh_index = index(&EhFrame::new(&eh_frame, LittleEndian), &bases, 1 << 20);
+        let (eh_frame_hdr, debug_frame, debug_index) = (Vec::new(), Vec::new(), Vec::new());
+        UnwindInfo { id: 1, bases, eh_frame, eh_frame_hdr, eh_index, debug_frame, debug_index }
+    }
+
+    /// Whether functions were indexed, and whether the first one is found at its second byte.
+    fn found(info: &UnwindInfo) -> (usize, Result<bool, gimli::Error>) {
+        (info.eh_index.len(), info.find(0x1001).map(|found| found.is_some()))
+    }
+
+    /// Check that functions that share an augmentation of 1 MB are left out: each would read all of it again, which took
+    /// 1.3 s a thousand functions.
+    #[test]
+    fn long_augmentation() {
+        assert_eq!(found(&info(section(b"S", 2, &[]))), (2, Ok(true)));
+        assert_eq!(found(&info(section(&vec![b'S'; 1 << 20], 50_000, &[]))), (0, Ok(false)));
+    }
+
+    /// Check that a description of a megabyte is damage: each look-up would run through all of it.
+    #[test]
+    fn long_description() {
+        assert_eq!(found(&info(section(b"", 1, &vec![0; 40_000]))), (1, Ok(true)));
+        assert_eq!(found(&info(section(b"", 1, &vec![0; 1 << 20]))), (1, Err(gimli::Error::TooManyIterations)));
+    }
+
+    /// Check that a search table whose count would overflow, or whose entry lies before the section, is none.
+    #[test]
+    fn table_that_overflows() {
+        let eh_frame = section(b"", 2, &[]);
+        let first_fde = 0x2000 + u64::from(eh_frame[0]) + 4;
+        // Version 1, encodings (pointer, count, table): absolute; sdata4 for what is 4 bytes, udata8 for 8.
+        let table = |count: &[u8], encoding, fde: u64| {
+            let mut info = info(eh_frame.clone());
+            let head = [&[1, 0x04, encoding, 0x04], &0x2000_u64.to_le_bytes()[..], count].concat();
+            let rows = [0x1000, fde].map(u64::to_le_bytes).concat();
+            info.eh_frame_hdr = [head, rows].concat();
+            (info.has_table(), info.find(0x1001).map(|found| found.is_some()))
+        };
+        assert_eq!(table(&[1, 0, 0, 0], 0x03, first_fde), (true, Ok(true)));
+        assert_eq!(table(&[1, 0, 0, 0], 0x03, 0x1fff), (true, Err(gimli::Error::OffsetOutOfBounds(0x1fff))));
+        let mut huge = info(eh_frame.clone());
+        huge.eh_frame_hdr = [&[1, 0x04, 0x04, 0x04], &0x2000_u64.to_le_bytes()[..], &[0xff; 24]].concat();
+        assert!(!huge.has_table(), "2^64 functions");
     }
 }

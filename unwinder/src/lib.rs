@@ -11,6 +11,7 @@
 #![warn(clippy::arithmetic_side_effects)]
 
 pub mod cache;
+mod capped;
 pub mod elf;
 mod full;
 pub mod info;

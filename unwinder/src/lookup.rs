@@ -8,8 +8,40 @@ use crate::{
     rule::{Cfa, Rule},
 };
 
-/// gimli's working memory, reused.
-pub(crate) type Context = UnwindContext<usize>;
+/// A walk reads at most so many bytes of descriptions and code. A thousand frames of the usual 40 bytes are 40 kB; of the
+/// worst kind, a mebibyte takes 0.2 s.
+const WORK_MAX: usize = 1 << 20;
+
+/// What rows are made with.
+#[derive(Debug)]
+pub(crate) struct Context {
+    /// gimli's working memory, reused.
+    rows: UnwindContext<usize>,
+    pub(crate) work: Work,
+}
+
+impl Context {
+    pub(crate) fn new() -> Self {
+        Self { rows: UnwindContext::new(), work: Work::default() }
+    }
+}
+
+/// What a walk has read so far.
+#[derive(Default, Debug)]
+pub(crate) struct Work(usize);
+
+impl Work {
+    /// A walk begins.
+    pub(crate) fn begin(&mut self) {
+        self.0 = 0;
+    }
+
+    /// Takes on more of it; `false` if that is too much.
+    pub(crate) fn take(&mut self, bytes: usize) -> bool {
+        self.0 = self.0.saturating_add(bytes);
+        self.0 <= WORK_MAX
+    }
+}
 
 /// The rule for a file address, straight from the sections.
 pub(crate) fn rule(info: &UnwindInfo, context: &mut Context, at: u64) -> Rule {
@@ -53,10 +85,13 @@ pub(crate) fn with_row<T>(
     use_row: impl FnOnce(&UnwindTableRow<usize>, Found<'_>, bool) -> T,
 ) -> Result<Option<T>, gimli::Error> {
     let Some((found, fde)) = info.find(at)? else { return Ok(None) };
+    if !context.work.take(fde.entry_len().saturating_add(fde.cie().entry_len())) {
+        return Err(gimli::Error::TooManyIterations);
+    }
     let signal = fde.cie().is_signal_trampoline();
     let row = match &found {
-        Found::Eh(section) => fde.unwind_info_for_address(section, info.bases(), context, at)?,
-        Found::Debug(section) => fde.unwind_info_for_address(section, info.bases(), context, at)?,
+        Found::Eh(section) => fde.unwind_info_for_address(section, info.bases(), &mut context.rows, at)?,
+        Found::Debug(section) => fde.unwind_info_for_address(section, info.bases(), &mut context.rows, at)?,
     };
     Ok(Some(use_row(row, found, signal)))
 }

@@ -12,7 +12,7 @@ use crate::{
     cache::{BITS, RuleCache},
     full::{self, Failed},
     info::{Found, UnwindInfo},
-    lookup::{self, Context},
+    lookup::{self, Context, Work},
     prologue, read_word,
     registers::{RA, RBP, RSP},
     rule::{Cfa, Rbp, Rule},
@@ -93,7 +93,7 @@ impl Unwinder {
     }
 
     /// The fast walk. `false`: some frame needs more than three registers.
-    fn by_rules(
+    pub(crate) fn by_rules(
         &mut self,
         registers: &Registers,
         memory: &mut impl Memory,
@@ -101,6 +101,7 @@ impl Unwinder {
         stack: &mut RawStack,
     ) -> bool {
         stack.frames.clear();
+        self.context.work.begin();
         let mut guessed = false;
         let mut at = At {
             pc: registers.pc().0,
@@ -124,11 +125,12 @@ impl Unwinder {
                     let context = &mut self.context;
                     let rule = self.cache.get_or_make(info.id(), pc, || lookup::rule(info, context, pc));
                     if let Some(up) = usual_step(rule, &at, memory) {
+                        debug_assert!(up.sp > at.sp, "a frame below its callee");
                         at = up;
                         continue;
                     }
                     if at.bp.is_none() && rule.needs_rbp() {
-                        at.bp = recover_rbp(&mut self.depths, info, pc, &at, memory, modules);
+                        at.bp = recover_rbp(&mut self.depths, &mut self.context.work, info, pc, &at, memory, modules);
                         guessed |= at.bp.is_some();
                     }
                     follow(*rule, &at, memory, modules, stack.frames.len() == 1)
@@ -136,6 +138,9 @@ impl Unwinder {
                 None if range.module.is_some() => Step::End(StackEnd::Truncated(Truncation::ModuleUnreadable)),
                 None => without_info(&at, memory, modules, stack.frames.len() == 1),
             };
+            if let Step::Up(up) | Step::Guessed(up) = &step {
+                debug_assert!(up.sp > at.sp, "a frame below its callee");
+            }
             match step {
                 Step::Up(up) => at = up,
                 Step::Guessed(up) => {
@@ -152,7 +157,7 @@ impl Unwinder {
     }
 
     /// The exact walk.
-    fn by_all_registers(
+    pub(crate) fn by_all_registers(
         &mut self,
         leaf: &Registers,
         memory: &mut impl Memory,
@@ -160,6 +165,7 @@ impl Unwinder {
         stack: &mut RawStack,
     ) {
         stack.frames.clear();
+        self.context.work.begin();
         let mut guessed = false;
         let mut registers = *leaf;
         let mut kind = PcKind::Exact;
@@ -178,7 +184,7 @@ impl Unwinder {
                     let unknown = Up::End(StackEnd::Truncated(Truncation::RegisterUnknown));
                     let mut up = self.full_step(info, pc, &registers, memory);
                     if up == unknown && at.bp.is_none() {
-                        let bp = recover_rbp(&mut self.depths, info, pc, &at, memory, modules);
+                        let bp = recover_rbp(&mut self.depths, &mut self.context.work, info, pc, &at, memory, modules);
                         if bp.is_some() {
                             guessed = true;
                             registers.set(RBP, bp);
@@ -284,6 +290,7 @@ fn lookup_address(at: &At, range: &MappedRange) -> u64 {
 /// rbp of a frame whose callee has not kept it, from the frame's own code; only if it leads to a call.
 fn recover_rbp(
     depths: &mut Depths,
+    work: &mut Work,
     info: &UnwindInfo,
     file_pc: u64,
     at: &At,
@@ -297,7 +304,7 @@ fn recover_rbp(
     let depth = if let Some(known) = depths.get(&key) {
         *known
     } else {
-        let depth = decode_depth(info, file_pc, at, memory)?;
+        let depth = decode_depth(work, info, file_pc, at, memory)?;
         if depths.len() >= DEPTHS_MAX {
             depths.clear();
         }
@@ -311,11 +318,21 @@ fn recover_rbp(
     (called && prologue::ends_in_call(&before)).then_some(bp)
 }
 
-/// The outer `None`: the code could not be read, so try again.
+/// The outer `None`: the code could not be read, or this walk has read enough, so try again.
 #[allow(clippy::option_option, reason = "not read and not told are two answers")]
-fn decode_depth(info: &UnwindInfo, file_pc: u64, at: &At, memory: &mut impl Memory) -> Option<Option<u64>> {
+fn decode_depth(
+    work: &mut Work,
+    info: &UnwindInfo,
+    file_pc: u64,
+    at: &At,
+    memory: &mut impl Memory,
+) -> Option<Option<u64>> {
     let (start, len) = lookup::function(info, file_pc)?;
-    let mut code = vec![0; usize::try_from(len.min(prologue::CODE_MAX)).ok()?];
+    let len = usize::try_from(len.min(prologue::CODE_MAX)).ok()?;
+    if !work.take(len) {
+        return None;
+    }
+    let mut code = vec![0; len];
     // One past the looked-up byte is where the call returns to.
     let into = file_pc.wrapping_add(1).wrapping_sub(start);
     let begin = at.pc.wrapping_sub(into);
