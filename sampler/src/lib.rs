@@ -7,6 +7,7 @@
 //! [`sampler`] is the thread that ties them.
 
 pub mod clock;
+pub mod fuzz;
 pub mod ledger;
 pub mod lock;
 pub mod maps;

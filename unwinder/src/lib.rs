@@ -14,6 +14,7 @@ pub mod cache;
 mod capped;
 pub mod elf;
 mod full;
+pub mod fuzz;
 pub mod info;
 mod lookup;
 pub mod module_map;
