@@ -19,7 +19,7 @@ use crate::{
 /// Opening walks over all units of a file: 60 ms for 78 MB of `.debug_info`. What takes longer than this is left out.
 const OPEN_TIME: Duration = Duration::from_secs(3);
 /// Inlined calls at one address; deeper ones are cut (at the root's side but for the last). 70 were seen in rustc.
-const INLINED_MAX: usize = 256;
+pub(crate) const INLINED_MAX: usize = 256;
 /// Units that claim one address and want a file each; more go without. Two were seen, where a linker merged functions.
 const LOADS_MAX: usize = 16;
 
@@ -110,6 +110,10 @@ impl Lines {
     }
 
     fn frames(&mut self, at: u64, split: &mut SplitFiles) -> gimli::Result<Vec<Found>> {
+        if at == u64::MAX {
+            // addr2line looks up to `at + 1`.
+            return Ok(Vec::new());
+        }
         let mut loads = 0;
         let mut looked = self.context.find_frames(at);
         let mut frames = loop {

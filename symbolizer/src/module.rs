@@ -18,6 +18,10 @@ use crate::{
     symbols::SymbolTable,
 };
 
+/// After so many addresses that need more than all memory by themselves, lines are given up: each costs seconds, and a
+/// file may be made of nothing else. Real ones go over the limit only by what gathers.
+const OVERRUNS_MAX: u8 = 4;
+
 /// A module and what was read of it.
 pub(crate) struct Module {
     pub(crate) path: Arc<str>,
@@ -34,6 +38,8 @@ pub(crate) struct Module {
     split: Option<SplitFiles>,
     /// The linked supplementary file that is not there.
     lacks_supplement: Option<String>,
+    /// Addresses that needed more than all memory by themselves.
+    overruns: u8,
     /// Bytes read since the last [`Self::take_read`].
     read: u64,
     /// When it was last asked for a name, in names asked so far.
@@ -102,6 +108,7 @@ impl Module {
             lines: LinesState::Closed,
             split: None,
             lacks_supplement: None,
+            overruns: 0,
             read: 0,
             last_used: 0,
             users: 1,
@@ -284,6 +291,13 @@ impl Module {
                 Err(LinesError::Damaged) => return Vec::new(),
                 Err(LinesError::OverLimit) => self.lines = LinesState::Closed,
             }
+            if fresh {
+                self.overruns = self.overruns.saturating_add(1);
+                break;
+            }
+        }
+        if self.overruns >= OVERRUNS_MAX {
+            self.lines = LinesState::OverLimit;
         }
         Vec::new()
     }

@@ -22,6 +22,11 @@ use crate::elf::{ElfFile, Section, u32_at, u64_at};
 const PAGE_BITS: u32 = 14;
 /// Larger sections are refused: the offsets of 32-bit DWARF end here.
 const SECTION_MAX: u64 = 4 << 30;
+/// A string without an end within this is damage. No longer name is shown (`symbols`), and paths have 4 KiB.
+const STRING_MAX: usize = 64 << 10;
+/// Looking for a string's end costs no memory, but time: 16 bytes of it are counted as one held, so that a million entries
+/// that share a long string end within a second.
+const SCANNED: usize = 16;
 
 /// What the debug information of one file holds in memory, roughly: the pages, and what was made of them. Once over
 /// its limit, every read fails.
@@ -60,6 +65,11 @@ impl Meter {
     /// What it may hold.
     pub(crate) fn most(&self) -> usize {
         self.most
+    }
+
+    /// What it may hold still.
+    fn room(&self) -> usize {
+        self.most.saturating_sub(self.held())
     }
 
     pub(crate) fn is_over(&self) -> bool {
@@ -120,7 +130,7 @@ impl PagedSection {
         let mut pages = Self { weight: weight(name), ..Self::empty(meter) };
         match named(file, name) {
             Some(section) if packing(section) == Packing::Plain => pages.page(file, section),
-            Some(section) => pages.put(unpacked(file, section, meter.most)),
+            Some(section) => pages.put(unpacked(file, section, meter.room())),
             None => {}
         }
         pages
@@ -227,13 +237,16 @@ impl PagedSection {
         Ok(Cow::Owned(bytes))
     }
 
-    /// How far from `at` the next `byte` is, within `len` bytes.
+    /// How far from `at` the next `byte` is, within `len` bytes and [`STRING_MAX`].
     pub(crate) fn find(&self, byte: u8, at: usize, len: usize) -> gimli::Result<Option<usize>> {
+        let len = len.min(STRING_MAX);
         let mut seen = 0;
         while seen < len {
             let page = self.rest_of_page(at + seen)?;
             let page = page.get(..len - seen).unwrap_or(page);
-            if let Some(found) = page.iter().position(|&here| here == byte) {
+            let found = page.iter().position(|&here| here == byte);
+            self.meter.hold(found.unwrap_or(page.len()) / SCANNED)?;
+            if let Some(found) = found {
                 return Ok(Some(seen + found));
             }
             seen += page.len();
@@ -306,4 +319,39 @@ fn inflate(format: CompressionFormat, data: &[u8], size: u64, most: usize) -> Op
     }
     let bytes = CompressedData { format, data, uncompressed_size: size }.decompress().ok()?;
     Some(bytes.into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::image::Image;
+
+    /// Check that the end of a string is found across pages, that one without an end is given up, and that looking is
+    /// counted: else a million entries with one string of a megabyte take hours.
+    #[test]
+    fn strings_end() {
+        let mut bytes = vec![b'x'; 40_000];
+        bytes.push(0);
+        bytes.resize(1 << 20, b'y');
+        let file = Arc::new(ElfFile { image: Image::Bytes(bytes.into()), sections: Vec::new(), build_id: None });
+        let meter = Arc::new(Meter::new(4 << 20, Instant::now() + Duration::from_hours(1)));
+        let mut section = PagedSection::empty(&file, &meter);
+        section.page(&Section {
+            name: Box::default(),
+            kind: 1,
+            flags: 0,
+            address: 0,
+            offset: 0,
+            size: 1 << 20,
+            link: 0,
+        });
+        let len = section.len();
+        assert_eq!(section.find(0, 0, len), Ok(Some(40_000)));
+        assert_eq!(section.find(0, 10, 100), Ok(None));
+        assert_eq!(section.find(0, 40_001, len - 40_001), Ok(None));
+        let enough = (0..10_000).position(|_| section.find(0, 40_001, len - 40_001).is_err());
+        assert!(enough.is_some_and(|times| (100..1100).contains(&times)), "{enough:?}");
+    }
 }
