@@ -9,7 +9,7 @@ use cpp_demangle::{DemangleOptions, ParseOptions, Symbol};
 /// longer is slow to parse and unreadable anyway.
 const MANGLED_MAX: usize = 8 << 10;
 /// A demangled name is cut here: back references let 100 bytes stand for megabytes.
-const NAME_MAX: usize = 4 << 10;
+pub(crate) const NAME_MAX: usize = 4 << 10;
 
 /// The name for people.
 pub(crate) fn demangle(name: &str) -> String {

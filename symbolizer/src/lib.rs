@@ -10,6 +10,7 @@ mod debugdata;
 mod debugfile;
 mod demangle;
 mod elf;
+pub mod fuzz;
 mod image;
 mod lines;
 mod module;
