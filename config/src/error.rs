@@ -42,7 +42,7 @@ pub enum ConfigError {
 impl ConfigError {
     pub(crate) fn in_file(path: PathBuf, text: &str, error: &toml::de::Error) -> Self {
         let (line, column) = place(text, error.span());
-        Self::File { path, line, column, what: with_nearest(error.message()) }
+        Self::File { path, line, column, what: with_nearest(&without_value(error.message())) }
     }
 }
 
@@ -53,6 +53,17 @@ fn place(text: &str, span: Option<Range<usize>>) -> (usize, usize) {
     let line_start = before.rfind('\n').map_or(0, |at| at + 1);
     let column = before.get(line_start..).map_or(0, |text| text.chars().count()) + 1;
     (before.matches('\n').count() + 1, column)
+}
+
+/// "invalid type: string "a", expected f64" becomes "invalid type: string, expected f64". Any other message is left.
+fn without_value(message: &str) -> String {
+    match message.rsplit_once(", expected ") {
+        Some((told, wanted)) if told.starts_with("invalid ") => {
+            let kind = told.split(['"', '`']).next().unwrap_or_default().trim_end();
+            format!("{kind}, expected {wanted}")
+        }
+        _ => message.to_owned(),
+    }
 }
 
 /// "unknown field `a`, expected one of `b`, `c`" becomes "unknown key `a`; did you mean `b`?". Any other message is left.

@@ -21,7 +21,7 @@ impl Rate {
         if (Self::MIN..=Self::MAX).contains(&hz) {
             Ok(Self(hz))
         } else {
-            Err(format!("{hz} is no rate: give samples a second, {} to {}", Self::MIN, Self::MAX))
+            Err(format!("no rate: give samples a second, {} to {}", Self::MIN, Self::MAX))
         }
     }
 
@@ -82,7 +82,7 @@ impl std::str::FromStr for Span {
         seconds
             .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
             .map(Self)
-            .ok_or_else(|| format!("`{text}` is no duration: write 500ms, 30s, 5m, 1h30m or 7d"))
+            .ok_or_else(|| "no duration: write 500ms, 30s, 5m, 1h30m or 7d".to_owned())
     }
 }
 
@@ -111,7 +111,7 @@ impl std::str::FromStr for Bytes {
         bytes
             .filter(|bytes| *bytes < 9e15)
             .map(|bytes| Self(bytes as u64))
-            .ok_or_else(|| format!("`{text}` is no size: write 512MiB, 1GiB or 64kB"))
+            .ok_or_else(|| "no size: write 512MiB, 1GiB or 64kB".to_owned())
     }
 }
 
