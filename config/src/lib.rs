@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod error;
+pub mod fuzz;
 mod overrides;
 mod resolve;
 mod settings;

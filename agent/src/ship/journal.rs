@@ -47,7 +47,7 @@ use super::{
     files, records,
 };
 
-const MAGIC: &[u8; 4] = b"SPJ1";
+pub(super) const MAGIC: &[u8; 4] = b"SPJ1";
 
 /// Suffix of a journal file.
 const SUFFIX: &str = "journal";
@@ -315,15 +315,21 @@ impl RecoveredSession {
 
     fn open(path: &Path) -> io::Result<Option<Self>> {
         let Some(file) = files::open_locked(path)? else { return Ok(None) };
+        let begun = Self::begin(file, path)?;
+        if begun.is_none() {
+            warn!(file = %path.display(), "A journal of another version or without its beginning; deleted.");
+            files::remove(path)?;
+        }
+        Ok(begun)
+    }
+
+    /// Reads up to the first event. `None`: that is no journal.
+    pub(super) fn begin(file: File, path: &Path) -> io::Result<Option<Self>> {
         let (mut reader, mut payload, mut magic) = (BufReader::new(file), Vec::new(), Vec::new());
         reader.by_ref().take(4).read_to_end(&mut magic)?;
         let whole = magic == MAGIC && records::next(&mut reader, &mut payload)?;
-        let Some(header) = whole.then(|| postcard::from_bytes(&payload).ok()).flatten() else {
-            warn!(file = %path.display(), "A journal of another version or without its beginning; deleted.");
-            files::remove(path)?;
-            return Ok(None);
-        };
-        Ok(Some(Self { header, reader, payload, path: path.to_owned(), ended: false }))
+        let header = whole.then(|| postcard::from_bytes(&payload).ok()).flatten();
+        Ok(header.map(|header| Self { header, reader, payload, path: path.to_owned(), ended: false }))
     }
 }
 

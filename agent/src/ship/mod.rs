@@ -46,6 +46,7 @@ mod client;
 mod dsn;
 mod envelope;
 mod files;
+pub mod fuzz;
 pub mod journal;
 pub mod limits;
 mod records;

@@ -346,13 +346,13 @@ fn sizes(folder: &Path) -> io::Result<BTreeMap<String, u64>> {
     Ok(names.into_iter().filter_map(size).map(|(bytes, name)| (name, bytes)).collect())
 }
 
-fn read_header(reader: &mut impl BufRead) -> Option<Header> {
+pub(super) fn read_header(reader: &mut impl BufRead) -> Option<Header> {
     let mut line = Vec::new();
     reader.take(HEADER_BYTES_MAX).read_until(b'\n', &mut line).ok()?;
     serde_json::from_slice(&line).ok()
 }
 
-fn read_payload(reader: &mut impl Read, header: &Header) -> Option<Vec<u8>> {
+pub(super) fn read_payload(reader: &mut impl Read, header: &Header) -> Option<Vec<u8>> {
     let mut payload = Vec::new();
     // One byte more than promised shows that there is more than promised.
     reader.take(PAYLOAD_BYTES_MAX.saturating_add(1)).read_to_end(&mut payload).ok()?;
