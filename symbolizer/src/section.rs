@@ -27,6 +27,9 @@ const STRING_MAX: usize = 64 << 10;
 /// Looking for a string's end costs no memory, but time: 16 bytes of it are counted as one held, so that a million entries
 /// that share a long string end within a second.
 const SCANNED: usize = 16;
+/// A string in `.debug_line` is the name of a file, whose entry takes this much while the list grows: 10 MB of empty names
+/// made 2.4 GB.
+const FILE_ENTRY: usize = 240;
 
 /// What the debug information of one file holds in memory, roughly: the pages, and what was made of them. Once over
 /// its limit, every read fails.
@@ -111,13 +114,15 @@ pub(crate) struct PagedSection {
     meter: Arc<Meter>,
     /// Bytes of memory that a consumer makes of each byte it reads.
     weight: usize,
+    /// The same for each string whose end is looked for.
+    string: usize,
 }
 
 impl PagedSection {
     /// A section without bytes.
     pub(crate) fn empty(meter: &Arc<Meter>) -> Self {
         let meter = Arc::clone(meter);
-        Self { file: None, offset: 0, len: 0, bits: PAGE_BITS, pages: Box::default(), meter, weight: 0 }
+        Self { file: None, offset: 0, len: 0, bits: PAGE_BITS, pages: Box::default(), meter, weight: 0, string: 0 }
     }
 
     /// A section that has any length, and no bytes: for one that is cut into pieces of which none is read.
@@ -128,6 +133,7 @@ impl PagedSection {
     /// The section `name` (`.debug_info`), empty if there is none or it is damaged.
     pub(crate) fn open(file: &Arc<ElfFile>, meter: &Arc<Meter>, name: &str) -> Self {
         let mut pages = Self { weight: weight(name), ..Self::empty(meter) };
+        pages.string = if name == ".debug_line" { FILE_ENTRY } else { 0 };
         match named(file, name) {
             Some(section) if packing(section) == Packing::Plain => pages.page(file, section),
             Some(section) => pages.put(unpacked(file, section, meter.room())),
@@ -240,6 +246,7 @@ impl PagedSection {
     /// How far from `at` the next `byte` is, within `len` bytes and [`STRING_MAX`].
     pub(crate) fn find(&self, byte: u8, at: usize, len: usize) -> gimli::Result<Option<usize>> {
         let len = len.min(STRING_MAX);
+        self.meter.hold(self.string)?;
         let mut seen = 0;
         while seen < len {
             let page = self.rest_of_page(at + seen)?;
@@ -337,19 +344,19 @@ mod tests {
         bytes.resize(1 << 20, b'y');
         let file = Arc::new(ElfFile { image: Image::Bytes(bytes.into()), sections: Vec::new(), build_id: None });
         let meter = Arc::new(Meter::new(4 << 20, Instant::now() + Duration::from_hours(1)));
-        let mut section = PagedSection::empty(&file, &meter);
-        section.page(&Section {
-            name: Box::default(),
-            kind: 1,
-            flags: 0,
-            address: 0,
-            offset: 0,
-            size: 1 << 20,
-            link: 0,
-        });
+        let mut section = PagedSection::empty(&meter);
+        section.page(
+            &file,
+            &Section { name: Box::default(), kind: 1, flags: 0, address: 0, offset: 0, size: 1 << 20, link: 0 },
+        );
         let len = section.len();
         assert_eq!(section.find(0, 0, len), Ok(Some(40_000)));
         assert_eq!(section.find(0, 10, 100), Ok(None));
+        let before = meter.held();
+        section.string = FILE_ENTRY;
+        assert_eq!(section.find(0, 40_000, 10), Ok(Some(0)));
+        assert_eq!(meter.held() - before, 240, "an empty name of a file");
+        section.string = 0;
         assert_eq!(section.find(0, 40_001, len - 40_001), Ok(None));
         let enough = (0..10_000).position(|_| section.find(0, 40_001, len - 40_001).is_err());
         assert!(enough.is_some_and(|times| (100..1100).contains(&times)), "{enough:?}");
