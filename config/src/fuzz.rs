@@ -38,7 +38,8 @@ pub fn settings(bytes: &[u8]) {
 /// What stands behind an equals sign and nowhere else, as words that no message has by itself.
 fn values(text: &str) -> impl Iterator<Item = &str> {
     let word = |byte: char| !(byte.is_ascii_alphanumeric() || "_-:/@.".contains(byte));
-    let lines = text.lines().filter_map(|line| line.split_once('='));
+    // A key in quotes may hold an equals sign; keys are told.
+    let lines = text.lines().filter_map(|line| line.split_once('=').filter(|(key, _)| !key.contains(['"', '\''])));
     let words = lines.flat_map(move |(_, value)| value.split(word));
     words.filter(|word| word.len() >= TELLING && word.contains('@')).filter(|word| text.matches(*word).count() == 1)
 }
