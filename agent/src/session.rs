@@ -234,7 +234,7 @@ mod tests {
     /// Check that a chunk is due once, however late it is closed, and the next one a minute after that.
     #[test]
     fn due_once() {
-        let (naming, _thread) = Naming::start(symbolizer::Settings::default(), Patience::Background).unwrap();
+        let (naming, _thread) = Naming::start(symbolizer::Settings::default(), Patience::Background, None).unwrap();
         let anchor = Anchor { unix_ns: 1_790_000_000_000_000_000, monotonic_ns: 0 };
         let info = SessionInfo::new(ProfilerId(uuid::Uuid::nil()), anchor, 101.0, Pid(1));
         let mut session = Session::new(TargetId(0), info, Keep { chunks: true, recording: false }, naming, None);

@@ -19,8 +19,9 @@ pub fn proc_files(bytes: &[u8]) {
 
     stat(bytes);
     syscall(bytes);
-    if let Some(runs) = procfs::parse_schedstat(bytes) {
-        assert_eq!(procfs::parse_schedstat(format!("1 2 {runs}\n").as_bytes()), Some(runs));
+    if let Some(counted) = procfs::parse_schedstat(bytes) {
+        let printed = format!("1 {} {}\n", counted.waited_ns, counted.run_count);
+        assert_eq!(procfs::parse_schedstat(printed.as_bytes()), Some(counted));
     }
     let doubt = [bytes, b"\nSigPnd:\t1\nShdPnd:\t0\nSigBlk:\t0\n"].concat();
     assert!(procfs::has_pending_signal(&doubt) || status_says_more(bytes), "a pending signal is overlooked");
