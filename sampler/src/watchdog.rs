@@ -80,7 +80,7 @@ pub fn run(heartbeat: i32, agent: i32) -> io::Result<bool> {
     let file = File::open(format!("/proc/self/fd/{heartbeat}"))?;
     let pid = rustix::process::Pid::from_raw(agent.max(0)).ok_or_else(|| io::Error::other("no agent to watch"))?;
     let pidfd = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())?;
-    let hang_ns = crate::sys::ns(HANG_MAX);
+    let mut patience = Patience::default();
     loop {
         let mut polled = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
         let timeout = PollTimeout::try_from(LOOK_EVERY).unwrap_or(PollTimeout::ZERO);
@@ -88,16 +88,48 @@ pub fn run(heartbeat: i32, agent: i32) -> io::Result<bool> {
             return Ok(false);
         }
         let Some((open, at)) = Heartbeat::read(&file) else { continue };
-        if open && monotonic_ns().saturating_sub(at) > hang_ns {
+        if patience.is_over(open, at, monotonic_ns()) {
             rustix::process::pidfd_send_signal(&pidfd, rustix::process::Signal::KILL)?;
             return Ok(true);
         }
     }
 }
 
+/// How long the same sign of life has been seen.
+///
+/// One old sign is not enough: where the whole machine stood still (a virtual machine that was paused), the agent needs a
+/// moment to show the next one.
+#[derive(Debug, Default)]
+struct Patience {
+    seen: Option<u64>,
+    looks: u32,
+}
+
+impl Patience {
+    /// Takes what one look showed; `true`: the agent hangs with a thread stopped.
+    fn is_over(&mut self, open: bool, at: u64, now: u64) -> bool {
+        const LOOKS: u128 = HANG_MAX.as_millis() / LOOK_EVERY.as_millis();
+        self.looks = if open && self.seen == Some(at) { self.looks.saturating_add(1) } else { 0 };
+        self.seen = Some(at);
+        u128::from(self.looks) >= LOOKS && now.saturating_sub(at) > crate::sys::ns(HANG_MAX)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Check that only the same sign of life, seen again and again with a thread stopped, is the end of patience.
+    #[test]
+    fn patience_ends() {
+        let mut patience = Patience::default();
+        let mut looks = |signs: &[(bool, u64)]| -> Vec<bool> {
+            signs.iter().map(|(open, at)| patience.is_over(*open, *at, 1_000_000_000)).collect()
+        };
+        assert_eq!(looks(&[(true, 7); 6]), [false, false, false, false, false, true]);
+        assert_eq!(looks(&[(true, 8), (true, 8), (false, 8), (true, 8), (true, 8), (true, 8), (true, 8)]), [false; 7]);
+        assert_eq!(looks(&[(true, 999_999_999); 8]), [false; 8], "a young sign");
+    }
 
     /// Check that what is written is read, and that the descriptor for the child reads the same memory.
     #[test]

@@ -35,6 +35,8 @@ use crate::{
 const LATE_AFTER: Duration = Duration::from_millis(5);
 /// Spin this long for a stop before sleeping: the usual stop comes within 25 us, and being woken costs 12 us more.
 const SPIN_NS: u64 = 50_000;
+/// Hundreds of threads that all come late take longer than the watchdog waits: show life at least this often.
+const LIFE_NS: u64 = 20_000_000;
 /// From the moment that we are given a CPU until a tick reads its clock: a few microseconds, more on a cold cache.
 const WAKE_NS: u64 = 20_000;
 /// How often a late stop is looked for when no signal tells of it, and life is shown to the watchdog.
@@ -60,6 +62,8 @@ pub(super) struct Stops {
     heartbeat: Arc<Heartbeat>,
     /// What the watchdog was told last: that somebody may be stopped.
     beating: bool,
+    /// When it was told.
+    shown_at: u64,
 }
 
 /// What every stop of a tick needs.
@@ -83,6 +87,7 @@ impl Stops {
             pending: Vec::with_capacity(1024),
             heartbeat,
             beating: false,
+            shown_at: 0,
         })
     }
 
@@ -96,8 +101,7 @@ impl Stops {
         if list.is_empty() {
             return;
         }
-        self.heartbeat.open();
-        self.beating = true;
+        self.show_life();
         self.fly(list, &mut errand, reads);
         self.beat();
     }
@@ -121,6 +125,9 @@ impl Stops {
                 }
             }
             let Some(first) = flights.iter().map(|flight| flight.sent).min() else { return };
+            if monotonic_ns().saturating_sub(self.shown_at) > LIFE_NS {
+                self.show_life();
+            }
             match self.wait(first.saturating_add(sys::ns(LATE_AFTER))) {
                 Some(Wait::Stopped { tid, signal, event }) => {
                     let Some(place) = flights.iter().position(|flight| flight.tid == tid) else {
@@ -313,12 +320,19 @@ impl Stops {
 
     /// Tells the watchdog whether somebody may still be stopped.
     fn beat(&mut self) {
-        match (self.pending.is_empty(), self.beating) {
-            (true, false) => {}
-            (true, true) => self.heartbeat.close(),
-            (false, _) => self.heartbeat.open(),
+        if !self.pending.is_empty() {
+            self.show_life();
+        } else if self.beating {
+            self.heartbeat.close();
+            self.beating = false;
         }
-        self.beating = !self.pending.is_empty();
+    }
+
+    /// Tells the watchdog that somebody may be stopped, and that we are alive.
+    fn show_life(&mut self) {
+        self.heartbeat.open();
+        self.beating = true;
+        self.shown_at = monotonic_ns();
     }
 }
 
