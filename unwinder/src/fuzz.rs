@@ -49,7 +49,7 @@ pub fn elf(bytes: &[u8]) {
     pages.chain([0, 1, 0x1000, u64::MAX]).for_each(|at| check_find(&info, at));
 }
 
-/// A walk. [`Input`] says what the bytes are.
+/// A walk. `Input` says what the bytes are.
 ///
 /// # Panics
 /// When a promise is broken; never, if all is well.
