@@ -17,7 +17,7 @@ struct Slot {
 pub struct RuleCache {
     slots: Box<[Slot]>,
     shift: u32,
-    /// The last one that is not kept.
+    /// The last one that has no key.
     uncached: Rule,
 }
 
@@ -41,11 +41,8 @@ impl RuleCache {
         };
         if slot.key != key {
             let rule = make();
-            if rule.cfa == Cfa::Bad {
-                // A rule is bad also where a walk has read too much: of that, other walks know nothing.
-                self.uncached = rule;
-                return &self.uncached;
-            }
+            // A rule is bad also where a walk has read too much: of that, other walks know nothing. It is not found again.
+            let key = if rule.cfa == Cfa::Bad { 0 } else { key };
             *slot = Slot { key, rule };
         }
         &slot.rule
