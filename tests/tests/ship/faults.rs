@@ -233,7 +233,10 @@ fn spool_is_bounded() {
     receiver.set_up(true);
     receiver.wait_for_chunks(5);
     shipper.drain(Duration::from_secs(5));
-    assert_eq!(numbers(&receiver), [5, 6, 7, 8, 9]);
+    // The oldest is 5, or an older one that was under way when room was made.
+    let numbers = numbers(&receiver);
+    assert_eq!(numbers[1..], [6, 7, 8, 9]);
+    assert!(numbers[0] <= 5, "{numbers:?}");
     assert_eq!(receiver.reported(), ["cache_overflow profile_chunk 6"]);
 }
 
