@@ -425,7 +425,9 @@ fn without_info(at: &At, memory: &mut impl Memory, modules: &ModuleMap, innermos
     // A chain of frame pointers goes up, or to 0. It need not where it comes to code that has a description again: rbp is
     // any register there.
     let chained = next > bp || next == 0;
-    if !is_called(pc, memory, modules) || !chained && !is_described(pc, modules) {
+    // Generated code may push a return address and jump, as HotSpot's interpreter does.
+    let returns = is_called(pc, memory, modules) || next > bp && is_generated(pc, modules);
+    if !returns || !chained && !is_described(pc, modules) {
         return no_info;
     }
     Step::Guessed(At { pc, sp: bp.wrapping_add(16), bp: Some(next), chained, ..at.caller() })
@@ -447,6 +449,11 @@ fn at_start(at: &At, memory: &mut impl Memory, modules: &ModuleMap, innermost: b
     let begins = memory.read_code(RemoteAddr(at.pc.wrapping_sub(16)), &mut before)
         && before.windows(2).any(|code| *code == SYSCALL);
     if begins { Step::End(StackEnd::Guessed) } else { without_info(at, memory, modules, innermost) }
+}
+
+/// Whether code is there that no file holds.
+fn is_generated(pc: u64, modules: &ModuleMap) -> bool {
+    modules.find(RemoteAddr(pc.wrapping_sub(1))).is_some_and(|range| range.module.is_none())
 }
 
 /// Whether a return address may be one: a call is before it. Where code cannot be read: code is there.
