@@ -2,7 +2,7 @@
 //! what happened as events. Reads maps and ELF files; never touches a target's threads.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{
         Arc, Mutex,
         mpsc::{Receiver, Sender},
@@ -111,8 +111,10 @@ struct State {
     shared: Arc<SharedModules>,
     loaded_at: u64,
     stacks: HashMap<Arc<RawStack>, StackId>,
-    /// Each thread's last stack, for those that are known again.
+    /// Each thread's last stack: known again, or standing.
     last: HashMap<Tid, Arc<RawStack>>,
+    /// How many of these end in each way.
+    ends: BTreeMap<StackEnd, u64>,
     next_stack: u32,
     counters: Counters,
 }
@@ -128,6 +130,7 @@ impl Unwinding {
                     loaded_at: 0,
                     stacks: HashMap::new(),
                     last: HashMap::new(),
+                    ends: BTreeMap::new(),
                     next_stack: 0,
                     counters: Counters::default(),
                 };
@@ -141,6 +144,7 @@ impl Unwinding {
                     state.stacks.clear();
                     state.next_stack = 0;
                 }
+                state.count(quiet.len() as u64);
                 for at_ns in quiet {
                     sink.output(id, Output::Event(Event::Tick { at_ns }));
                 }
@@ -149,11 +153,18 @@ impl Unwinding {
                 for (tid, name) in tick.named {
                     sink.output(id, Output::Event(Event::Thread { tid, name }));
                 }
+                let unread = |(tid, read): &(Tid, Read)| matches!(read, Read::Unread).then_some(*tid);
+                let unread: Vec<Tid> = tick.reads.iter().filter_map(unread).collect();
                 for (tid, read) in tick.reads {
                     state.read(id, tid, read, &mut self.cache, &mut self.unwinder, learned, sink);
                 }
+                state.count_without(&unread);
             }
             Work::Events { id, events } => {
+                if let Some(state) = self.targets.get_mut(&id) {
+                    let ticks = events.iter().filter(|event| matches!(event, Event::Tick { .. })).count();
+                    state.count(ticks as u64);
+                }
                 events.into_iter().for_each(|event| sink.output(id, Output::Event(event)));
             }
             Work::Account { id, account, agent_cpu_us } => self.account(id, &account, agent_cpu_us, sink),
@@ -198,13 +209,12 @@ impl State {
     ) {
         match read {
             Read::Ended => {
-                self.last.remove(&tid);
+                self.keep(tid, None);
                 sink.output(id, Output::Event(Event::Ended { tid }));
             }
             Read::Unread => sink.output(id, Output::Event(Event::Unread { tid })),
             Read::Same(state) => match self.last.get(&tid).map(Arc::clone) {
                 Some(stack) => {
-                    self.count(stack.end);
                     let stack = self.intern(id, &stack, sink);
                     sink.output(id, Output::Event(Event::Sample { tid, stack, state }));
                 }
@@ -212,9 +222,8 @@ impl State {
             },
             Read::Captured(capture) => {
                 let stack = self.unwind(id, tid, &capture, cache, unwinder, learned, sink);
-                self.count(stack.end);
                 let stack = Arc::new(stack);
-                self.last.insert(tid, Arc::clone(&stack));
+                self.keep(tid, Some(Arc::clone(&stack)));
                 let stack = self.intern(id, &stack, sink);
                 sink.output(id, Output::Event(Event::Sample { tid, stack, state: capture.state }));
             }
@@ -259,12 +268,36 @@ impl State {
         stack
     }
 
-    fn count(&mut self, end: StackEnd) {
-        match end {
-            StackEnd::Complete => {}
-            StackEnd::Guessed => self.counters.guessed = self.counters.guessed.saturating_add(1),
-            StackEnd::Truncated(why) => Counters::count(&mut self.counters.truncated, why.as_str()),
+    /// Takes a thread's new stack, or its end.
+    fn keep(&mut self, tid: Tid, stack: Option<Arc<RawStack>>) {
+        let (new, old) = match stack {
+            Some(stack) => (Some(stack.end), self.last.insert(tid, stack)),
+            None => (None, self.last.remove(&tid)),
+        };
+        if let Some(count) = old.and_then(|old| self.ends.get_mut(&old.end)) {
+            *count = count.saturating_sub(1);
         }
+        if let Some(end) = new {
+            *self.ends.entry(end).or_default() += 1;
+        }
+    }
+
+    /// Counts the stacks of `ticks` ticks at which all stood.
+    fn count(&mut self, ticks: u64) {
+        for (end, threads) in &self.ends {
+            count_end(&mut self.counters, *end, threads.saturating_mul(ticks));
+        }
+    }
+
+    /// Counts those of one tick but for the threads that could not be read.
+    fn count_without(&mut self, unread: &[Tid]) {
+        let mut ends = self.ends.clone();
+        for stack in unread.iter().filter_map(|tid| self.last.get(tid)) {
+            if let Some(count) = ends.get_mut(&stack.end) {
+                *count = count.saturating_sub(1);
+            }
+        }
+        ends.into_iter().for_each(|(end, threads)| count_end(&mut self.counters, end, threads));
     }
 
     fn intern(&mut self, id: TargetId, stack: &Arc<RawStack>, sink: &mut dyn Sink) -> StackId {
@@ -289,6 +322,14 @@ impl State {
         let Some(map) = self.modules.reload(tid, cache, &mut announce) else { return false };
         self.shared.set(&map);
         true
+    }
+}
+
+fn count_end(counters: &mut Counters, end: StackEnd, samples: u64) {
+    match end {
+        StackEnd::Complete => {}
+        StackEnd::Guessed => counters.guessed = counters.guessed.saturating_add(samples),
+        StackEnd::Truncated(why) => Counters::count_many(&mut counters.truncated, why.as_str(), samples),
     }
 }
 

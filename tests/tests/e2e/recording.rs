@@ -1,7 +1,7 @@
 use std::{process::Command, time::Duration};
 
 use tests::{
-    agent::{collapsed, dump, record, run, samples},
+    agent::{Stack, collapsed, dump, record, run, samples},
     targets::{Program, build, turn},
 };
 
@@ -29,6 +29,20 @@ fn deep_recursion_beyond_all_limits() {
     let deep = dump.threads.iter().find(|thread| thread.path().contains("deeper")).unwrap();
     assert!(deep.end.starts_with("truncated: "), "{}", deep.end);
     assert!(deep.frames.len() >= 30, "{} frames", deep.frames.len());
+}
+
+/// Check that every sample of a cut stack is counted as such, those too at which the thread only stood.
+#[test]
+fn truncated_samples_are_counted() {
+    let _turn = turn();
+    let Some(target) = Program::start("deep_recursion", &["100000"]) else { return };
+    let run = record(target.pid(), 2, &[]).wait(SOON);
+    let cut = |stack: &&Stack| stack.frames[0].starts_with("[truncated");
+    let stacks = collapsed(&run.stdout);
+    let shown: u64 = stacks.iter().filter(cut).map(|stack| stack.count).sum();
+    let said = run.stderr.split("truncated ").nth(1).and_then(|rest| rest.split([' ', ';']).next()).unwrap();
+    assert_eq!(said.parse::<u64>().unwrap(), shown, "{}", run.stderr);
+    assert!(shown > 150, "{}", run.stdout);
 }
 
 /// Check that a command is profiled from its start, and that all its time is seen.
