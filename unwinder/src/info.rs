@@ -141,7 +141,7 @@ impl UnwindInfo {
         section.set_address_size(8);
         let Some(offset) = before(&self.debug_index, at) else { return Ok(None) };
         let fde = section.fde_from_offset(&self.bases, offset.into(), cie)?;
-        Ok(checked(fde, at)?.map(|fde| (Found::Debug(section), fde)))
+        Ok(covers(&fde, at)?.then_some((Found::Debug(section), fde)))
     }
 
     fn find_eh(&self, at: u64) -> Result<Option<Fde<'_>>, gimli::Error> {
@@ -158,7 +158,8 @@ impl UnwindInfo {
             Some(gimli::EhFrameOffset(offset.ok_or(gimli::Error::OffsetOutOfBounds(pointer))?))
         };
         let Some(offset) = offset else { return Ok(None) };
-        checked(section.fde_from_offset(&self.bases, offset, cie)?, at)
+        let fde = section.fde_from_offset(&self.bases, offset, cie)?;
+        Ok(covers(&fde, at)?.then_some(fde))
     }
 
     fn has_table(&self) -> bool {
@@ -246,13 +247,15 @@ fn decompress(bytes: &[u8], limit: u64) -> Option<Vec<u8>> {
     Some(CompressedData { format, data, uncompressed_size }.decompress().ok()?.into_owned())
 }
 
-/// The description that was found, if it covers the address.
-fn checked(fde: Fde<'_>, at: u64) -> Result<Option<Fde<'_>>, gimli::Error> {
-    if !fde.contains(at) {
-        return Ok(None);
+/// Whether a description that was found covers the address. By reference: it has 200 bytes.
+#[inline]
+fn covers(fde: &Fde<'_>, at: u64) -> Result<bool, gimli::Error> {
+    let longest = fde.entry_len().max(fde.cie().entry_len());
+    if fde.contains(at) && longest > DESCRIPTION_MAX {
+        Err(gimli::Error::TooManyIterations)
+    } else {
+        Ok(fde.contains(at))
     }
-    let lengths = [fde.entry_len(), fde.cie().entry_len()];
-    if lengths.iter().any(|len| *len > DESCRIPTION_MAX) { Err(gimli::Error::TooManyIterations) } else { Ok(Some(fde)) }
 }
 
 /// What several functions have in common, if its augmentation is one.
@@ -272,7 +275,8 @@ where
         (true, _) => 12 + 4 + 1,
         (false, _) => 4 + 4 + 1,
     };
-    if entry.iter().skip(head).take(AUGMENTATION_MAX).all(|letter| *letter != 0) {
+    let augmentation = entry.get(head..).unwrap_or_default();
+    if augmentation.iter().take(AUGMENTATION_MAX).all(|letter| *letter != 0) {
         return Err(gimli::Error::UnknownAugmentation);
     }
     section.cie_from_offset(bases, offset)
