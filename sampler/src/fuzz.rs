@@ -3,6 +3,7 @@
 use crate::{
     maps::{self, ROWS_MAX, Row},
     procfs::{self, Syscall},
+    taskstats,
 };
 
 /// Each parser of a file of `/proc`, on the same bytes.
@@ -22,6 +23,9 @@ pub fn proc_files(bytes: &[u8]) {
     if let Some(counted) = procfs::parse_schedstat(bytes) {
         let printed = format!("1 {} {}\n", counted.waited_ns, counted.run_count);
         assert_eq!(procfs::parse_schedstat(printed.as_bytes()), Some(counted));
+    }
+    for kind in 0..4 {
+        assert!(taskstats::attribute(bytes, kind).is_none_or(|value| value.len() < bytes.len()), "a value is too long");
     }
     let doubt = [bytes, b"\nSigPnd:\t1\nShdPnd:\t0\nSigBlk:\t0\n"].concat();
     assert!(procfs::has_pending_signal(&doubt) || status_says_more(bytes), "a pending signal is overlooked");

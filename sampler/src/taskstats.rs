@@ -102,7 +102,7 @@ impl TaskStats {
 }
 
 /// The value of the first attribute of a kind (`struct nlattr`: length with header, type; 4-byte aligned).
-fn attribute(mut attributes: &[u8], kind: u16) -> Option<&[u8]> {
+pub(crate) fn attribute(mut attributes: &[u8], kind: u16) -> Option<&[u8]> {
     loop {
         let len = usize::from(u16::from_ne_bytes(attributes.get(..2)?.try_into().ok()?));
         let found = u16::from_ne_bytes(attributes.get(2..4)?.try_into().ok()?) & 0x3fff;
