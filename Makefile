@@ -28,7 +28,7 @@ check: style lint doc deny ## All that needs no running program
 setup: ## Install what the build, the tests and the demo need (Debian; root or sudo)
 	@scripts/setup tests
 
-demo: ## Build, and profile a real program: xz on generated data
+demo: ## Build, and profile a real program: perl on an access log
 	@scripts/setup demo
 	$(CARGO) build --release --locked --bin sentry-profiled
 	@scripts/demo $(RELEASE_BIN)
