@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::address::RemoteAddr;
+use crate::address::{FileAddr, RemoteAddr};
 
 /// Why a frame has no function name, or no line.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -57,4 +57,7 @@ pub struct Frame {
     pub inlined: bool,
     /// Why there is no name.
     pub missing: Option<Missing>,
+    /// Where the function without a name begins in its file, if the file tells: it stands for the name, so that a stripped
+    /// program shows functions, not addresses.
+    pub start: Option<FileAddr>,
 }

@@ -36,11 +36,15 @@ fn truncation_name(why: Truncation) -> String {
     format!("[truncated: {}]", why.as_str())
 }
 
-/// How a frame is called where only a name fits: its function, else `module+0xFILE_ADDRESS`, else its address.
+/// How a frame is called where only a name fits: its function, else `module+0xFILE_ADDRESS` of where its function begins (if
+/// that is not known, of the frame), else its address.
 pub fn label<'f>(frame: &'f Frame, raw: &RawFrame, module: Option<&Module>) -> Cow<'f, str> {
     match (&frame.function, module) {
         (Some(function), _) => Cow::Borrowed(function),
-        (None, Some(module)) => Cow::Owned(format!("{}+{}", file_name(&module.path), raw.file_lookup(module.bias))),
+        (None, Some(module)) => {
+            let at = frame.start.unwrap_or_else(|| raw.file_lookup(module.bias));
+            Cow::Owned(format!("{}+{at}", file_name(&module.path)))
+        }
         (None, None) => Cow::Owned(format!("[{}]", raw.lookup())),
     }
 }

@@ -10,6 +10,7 @@ mod debugdata;
 mod debugfile;
 mod demangle;
 mod elf;
+mod functions;
 pub mod fuzz;
 mod image;
 mod lines;

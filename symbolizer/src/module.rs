@@ -10,6 +10,7 @@ use crate::{
     debugdata, debugfile,
     demangle::is_mangled,
     elf::{ElfFile, Section},
+    functions,
     image::Image,
     lines::{Found, Lines, LinesError},
     source::{Elf, Fetch, ModuleSource, TargetFiles},
@@ -130,6 +131,12 @@ impl Module {
             outermost.function = symbol;
         }
         Ok(frames)
+    }
+
+    /// Where the function at an address begins, for one without a name.
+    pub(crate) fn start_of(&self, at: u64) -> Option<u64> {
+        let State::Open(files) = &self.state else { return None };
+        functions::start_of(&files.mapped, at)
     }
 
     /// Bytes held that [`Self::drop_tables`] frees.

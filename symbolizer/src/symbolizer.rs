@@ -129,10 +129,11 @@ impl Symbolizer {
         let found = known.find(at.0, self.settings.file_memory);
         budget.charge(known.take_read());
         known.misses += u64::from(found.is_err());
+        let start = if found.is_err() { known.start_of(at.0).map(FileAddr) } else { None };
         let grew = known.bytes() > held;
         let frames = match found {
             Ok(found) => self.frames(found, &blank),
-            Err(why) => unnamed(blank, why),
+            Err(why) => unnamed(Frame { start, ..blank }, why),
         };
         self.names.keep(key, &frames);
         if grew {

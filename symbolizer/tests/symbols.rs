@@ -67,6 +67,24 @@ fn stripped_library() {
     insta::assert_snapshot!(symbolizer.hints().join("\n"), @"debug symbols for /libplain.so.1 (build id 0102030405): install its -dbgsym or -debuginfo package");
 }
 
+/// Check that each address of a function that lost its name still tells where the function begins, and that code
+/// before the first one tells nothing.
+#[test]
+fn stripped_functions_begin() {
+    let root = Root::new();
+    root.source("plain.c");
+    if root.run("gcc -O1 -fno-pie -no-pie -o plain plain.c").is_none() {
+        return;
+    }
+    let (leaf, main) = (root.address("plain", "leaf"), root.address("plain", "main"));
+    root.run("strip plain");
+    let (mut symbolizer, module) = root.symbolizer("plain");
+    let mut start = |at| symbolizer.name(module, FileAddr(at), &mut Budget::unlimited())[0].start;
+    assert_eq!([leaf, leaf + 1, leaf + 3].map(&mut start), [Some(FileAddr(leaf)); 3]);
+    assert_eq!([main, main + 5].map(&mut start), [Some(FileAddr(main)); 2]);
+    assert_eq!(start(0x10), None);
+}
+
 /// Check that without budget nothing is read, the reason says so, and the name comes when it is asked again.
 #[test]
 fn budget_is_not_remembered() {
