@@ -2,7 +2,7 @@
 //! first instruction is seen.
 
 use std::{
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     fs::File,
     io::{PipeReader, PipeWriter, Read, Write},
     os::{fd::AsRawFd, unix::process::CommandExt},
@@ -12,7 +12,10 @@ use std::{
 };
 
 use anyhow::Context;
-use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::{
+    fcntl::{FcntlArg, FdFlag, fcntl},
+    unistd::{AccessFlags, access},
+};
 use profile::id::Pid;
 
 use crate::exit::Failure;
@@ -81,7 +84,59 @@ pub fn become_command(gate: i32, command: &[OsString]) -> Result<u8, Failure> {
     Ok(code)
 }
 
+/// The file that a command will run, as the child will find it: by `PATH`, and the interpreter of a script.
+pub fn program(command: &[OsString]) -> Option<PathBuf> {
+    let file = find(command.first()?)?;
+    let mut head = [0; SCRIPT_HEAD];
+    let len = File::open(&file).and_then(|mut file| file.read(&mut head)).ok()?;
+    let line = head.get(..len)?.split(|byte| *byte == b'\n').next()?;
+    let Some(line) = line.strip_prefix(b"#!").and_then(|line| str::from_utf8(line).ok()) else { return Some(file) };
+    let mut words = line.split_whitespace();
+    let interpreter = Path::new(words.next()?);
+    // `env` becomes what it is given.
+    let real = if interpreter.file_name()? == "env" { words.next()? } else { interpreter.to_str()? };
+    find(OsStr::new(real))
+}
+
+/// The kernel reads no more of a script's first line (`BINPRM_BUF_SIZE`).
+const SCRIPT_HEAD: usize = 256;
+
+/// As execvp(3) finds a program; links resolved, as `/proc/PID/exe` shows it.
+fn find(program: &OsStr) -> Option<PathBuf> {
+    if program.as_encoded_bytes().contains(&b'/') {
+        return std::fs::canonicalize(program).ok();
+    }
+    let path = std::env::var_os("PATH")?;
+    let is_program = |file: &PathBuf| access(file, AccessFlags::X_OK).is_ok() && file.is_file();
+    let found = std::env::split_paths(&path).map(|folder| folder.join(program)).find(is_program)?;
+    std::fs::canonicalize(found).ok()
+}
+
 /// The gate itself must not reach the command.
 fn close_inherited(gate: i32) {
     let _ = nix::unistd::close(gate);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Check that programs are found by path and by name, and scripts by their interpreter.
+    #[test]
+    fn programs() {
+        let folder = tempfile::tempdir().unwrap();
+        let found = |words: &str| program(&[OsString::from(words)]);
+        let sh = std::fs::canonicalize("/bin/sh").unwrap();
+        assert_eq!(found("/bin/sh").as_ref(), Some(&sh));
+        assert_eq!(found("sh").as_ref(), Some(&sh));
+        for (name, head) in
+            [("direct", "#!/bin/sh -e\n"), ("by_env", "#!/usr/bin/env sh\nexit"), ("spaced", "#! /bin/sh")]
+        {
+            let script = folder.path().join(name);
+            std::fs::write(&script, head).unwrap();
+            assert_eq!(program(&[script.into()]).as_ref(), Some(&sh), "{name}");
+        }
+        assert_eq!(found("no such program"), None);
+        assert_eq!(program(&[]), None);
+    }
 }

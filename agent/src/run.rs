@@ -2,8 +2,9 @@
 //! shares with it.
 
 use std::{
+    fs::File,
     os::fd::AsFd,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     thread::JoinHandle,
     time::{Duration, Instant, SystemTime},
@@ -26,7 +27,7 @@ use crate::{
     cli::{RunArguments, TargetArguments},
     exit::Failure,
     folder::Folder,
-    launch::Launched,
+    launch::{self, Launched},
     naming::{Naming, Patience},
     outlet::Outlet,
     pipeline::{Finished, Pipeline},
@@ -187,7 +188,7 @@ struct AtWork<'p> {
 impl AtWork<'_> {
     fn add(&mut self, target: Target, paused: bool) -> Result<TargetId, Failure> {
         let id = self.sampler.reserve();
-        self.pipeline.open(id, session_info(self.plan, &target)?);
+        self.pipeline.open(id, session_info(self.plan, &target, paused)?);
         self.ids.push((id, target.pid, target.start_time));
         self.sampler.add(id, target, paused)?;
         self.added += 1;
@@ -265,16 +266,18 @@ fn tell_tracer(pid: Pid) {
     }
 }
 
-fn session_info(plan: &Plan<'_>, target: &Target) -> Result<SessionInfo, Failure> {
+/// Of a child at the gate it tells what the child will become.
+fn session_info(plan: &Plan<'_>, target: &Target, at_gate: bool) -> Result<SessionInfo, Failure> {
+    let program = if at_gate { launch::program(&plan.target.command) } else { None };
     let rate_hz = plan.settings.sampling.rate_hz.get();
     let mut info = SessionInfo::new(ProfilerId(uuid::Uuid::new_v4()), anchor(), rate_hz, target.pid);
     info.release.clone_from(&plan.settings.output.release);
     info.environment.clone_from(&plan.settings.output.environment);
-    info.platform = settings::platform(plan.settings)?.unwrap_or_else(|| platform_of(target));
+    info.platform = settings::platform(plan.settings)?.unwrap_or_else(|| platform_of(target, program.as_deref()));
     info.in_app = settings::in_app(plan.settings);
     info.naming = settings::naming(plan.settings);
     info.host = nix::unistd::gethostname().ok().map(|name| name.to_string_lossy().into_owned());
-    info.exe = Some(target.exe.to_string_lossy().into_owned());
+    info.exe = Some(program.as_ref().unwrap_or(&target.exe).to_string_lossy().into_owned());
     Ok(info)
 }
 
@@ -292,8 +295,12 @@ fn anchor() -> Anchor {
 }
 
 /// A program that rustc made says so in its `.comment` section or by its runtime's names.
-fn platform_of(target: &Target) -> Platform {
-    if sampler::target::is_rust(target) { Platform::RUST } else { Platform::NATIVE }
+fn platform_of(target: &Target, program: Option<&Path>) -> Platform {
+    let is_rust = match program {
+        Some(program) => File::open(program).is_ok_and(sampler::target::is_rust_file),
+        None => sampler::target::is_rust(target),
+    };
+    if is_rust { Platform::RUST } else { Platform::NATIVE }
 }
 
 /// The command's own exit code, 128 + signal as a shell has it. When our time was up before the command's, it goes on.
@@ -305,10 +312,10 @@ fn exit_code(mut launched: Launched, timed: bool) -> u8 {
 }
 
 /// Makes `context` available to the callers of this module's shared parts.
-pub(crate) fn write_file(path: &std::path::Path) -> anyhow::Result<Box<dyn std::io::Write>> {
+pub(crate) fn write_file(path: &Path) -> anyhow::Result<Box<dyn std::io::Write>> {
     if path.as_os_str() == "-" {
         return Ok(Box::new(std::io::stdout().lock()));
     }
-    let file = std::fs::File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+    let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
     Ok(Box::new(std::io::BufWriter::new(file)))
 }

@@ -129,9 +129,13 @@ fn lock(pid: Pid, start_time: u64) -> Result<TargetLock, Refused> {
 
 /// Whether rustc made the program: it names itself in `.comment`, or, stripped of that, in its panic messages' paths.
 pub fn is_rust(target: &Target) -> bool {
-    use object::{Object, ObjectSection};
     let Some(tid) = live_thread(target.pid) else { return false };
-    let Ok(file) = File::open(procfs::thread_path(target.pid, tid, "exe")) else { return false };
+    File::open(procfs::thread_path(target.pid, tid, "exe")).is_ok_and(is_rust_file)
+}
+
+/// The same of a program's file.
+pub fn is_rust_file(file: File) -> bool {
+    use object::{Object, ObjectSection};
     let cache = object::read::ReadCache::new(file);
     let Ok(elf) = object::read::elf::ElfFile64::<object::LittleEndian, _>::parse(&cache) else { return false };
     let Some(comment) = elf.section_by_name(".comment").filter(|section| section.size() < 4096) else { return false };
