@@ -32,6 +32,9 @@ use crate::debuginfod::{self, Debuginfod};
 const BATCH_BYTES: u64 = 512 << 20;
 /// How long a closing chunk waits for names that are still due.
 const CLOSE_WAIT: Duration = Duration::from_secs(30);
+/// How soon after the last names what they were read from is dropped: most are asked for in the first minute of a target,
+/// and one that comes later costs milliseconds more.
+const REST_AFTER: Duration = Duration::from_secs(5);
 /// How soon a debug file that was fetched is used, when nothing is asked for.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -174,6 +177,8 @@ struct Worker {
     names: Names,
     patience: Patience,
     fetch: Option<Arc<Debuginfod>>,
+    /// When the symbolizer may drop what is not in use; `None`: it holds nothing of that.
+    rest_at: Option<Instant>,
 }
 
 impl Worker {
@@ -182,7 +187,7 @@ impl Worker {
         if let Some(fetch) = &fetch {
             symbolizer = symbolizer.with_fetch(Arc::clone(fetch) as Arc<dyn Fetch>);
         }
-        Self { symbolizer, modules: HashMap::new(), names, patience, fetch }
+        Self { symbolizer, modules: HashMap::new(), names, patience, fetch, rest_at: None }
     }
 
     /// Until the last handle is gone.
@@ -192,17 +197,30 @@ impl Worker {
             let _ = rustix::process::setpriority_process(None, 19);
         }
         loop {
-            let request = if self.fetch.is_some() {
-                requests.recv_timeout(LOOK_EVERY)
-            } else {
-                requests.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            let request = match self.wait() {
+                Some(wait) => requests.recv_timeout(wait),
+                None => requests.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
             self.use_arrived();
+            self.rest();
             match request {
                 Ok(request) => self.answer(request),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
+        }
+    }
+
+    /// How long to wait for a request; `None`: there is nothing else to do.
+    fn wait(&self) -> Option<Duration> {
+        let rest = self.rest_at.map(|at| at.saturating_duration_since(Instant::now()));
+        rest.into_iter().chain(self.fetch.as_ref().map(|_| LOOK_EVERY)).min()
+    }
+
+    /// Gives memory back when names have become rare.
+    fn rest(&mut self) {
+        if self.rest_at.is_some_and(|at| Instant::now() >= at) {
+            self.rest_at = self.symbolizer.rest().then(|| Instant::now() + REST_AFTER);
         }
     }
 
@@ -249,6 +267,10 @@ impl Worker {
 
     fn name(&mut self, frames: impl Iterator<Item = (TargetId, RawFrame)>) {
         let mut budget = Budget::new(self.patience.batch_time(), BATCH_BYTES);
+        self.rest_at = self.rest_at.or_else(|| Some(Instant::now() + REST_AFTER));
+        // What lies together is read together.
+        let mut frames: Vec<_> = frames.collect();
+        frames.sort_unstable();
         for (target, frame) in frames {
             let named = match frame.module.and_then(|index| self.modules.get(&(target, index))) {
                 Some((key, bias)) => self.symbolizer.name(*key, frame.file_lookup(*bias), &mut budget),

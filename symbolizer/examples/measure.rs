@@ -1,5 +1,5 @@
 //! Names addresses of a file and says what that cost: `measure FILE [ADDRESS...]`; without addresses, a thousand are
-//! taken evenly from its code (`nm`). Prints the frames of given addresses, figures otherwise.
+//! taken evenly from its code (`nm`, or `nm -D` if it is stripped). Prints the frames of given addresses, figures otherwise.
 #![allow(
     clippy::print_stdout,
     clippy::unwrap_used,
@@ -86,8 +86,11 @@ fn figures(symbolizer: &mut Symbolizer, module: symbolizer::ModuleKey, path: &st
 
 /// Addresses inside functions, evenly over the sorted list of them.
 fn addresses(path: &Path, wanted: usize) -> Vec<u64> {
-    let listed = Command::new("nm").args(["--defined-only", "-n"]).arg(path).output().unwrap().stdout;
-    let text = String::from_utf8_lossy(&listed);
+    let nm = |which: &[&str]| {
+        let listed = Command::new("nm").args(which).args(["--defined-only", "-n"]).arg(path).output().unwrap().stdout;
+        String::from_utf8_lossy(&listed).into_owned()
+    };
+    let text = Some(nm(&[])).filter(|text| !text.is_empty()).unwrap_or_else(|| nm(&["-D"]));
     let functions: Vec<u64> = text
         .lines()
         .filter_map(|line| {

@@ -8,7 +8,7 @@ use profile::{address::FileAddr, frame::Frame};
 
 use crate::{
     Budget, Elf, ModuleKey, ModuleSource, Settings, Symbolizer, TargetFiles, demangle, elf::ElfFile, image::Image,
-    lines::INLINED_MAX,
+    unit::INLINED_MAX,
 };
 
 /// Small, so that they are reached.

@@ -19,8 +19,8 @@ use crate::{
     symbols::SymbolTable,
 };
 
-/// After so many addresses that need more than all memory by themselves, lines are given up: each costs seconds, and a
-/// file may be made of nothing else. Real ones go over the limit only by what gathers.
+/// After so many units that need more than all memory by themselves, lines are given up: each costs seconds, and a file
+/// may be made of nothing else.
 const OVERRUNS_MAX: u8 = 4;
 
 /// A module and what was read of it.
@@ -39,7 +39,7 @@ pub(crate) struct Module {
     split: Option<SplitFiles>,
     /// The linked supplementary file that is not there.
     lacks_supplement: Option<String>,
-    /// Addresses that needed more than all memory by themselves.
+    /// Units that needed more than all memory by themselves.
     overruns: u8,
     /// Bytes read since the last [`Self::take_read`].
     read: u64,
@@ -156,6 +156,18 @@ impl Module {
         if matches!(self.lines, LinesState::Open(_)) {
             self.lines = LinesState::Closed;
         }
+    }
+
+    /// Frees what lines were read from, but not where to look for them.
+    pub(crate) fn rest(&mut self) {
+        if let LinesState::Open(lines) = &mut self.lines {
+            lines.rest();
+        }
+    }
+
+    /// Whether [`Self::rest`] frees something.
+    pub(crate) fn can_rest(&self) -> bool {
+        matches!(&self.lines, LinesState::Open(lines) if lines.can_rest())
     }
 
     /// Why it has no names or lines, and what to do about it; `None` when all is well.
@@ -283,30 +295,19 @@ impl Module {
 
     /// The frames that the debug information tells; empty when it tells none.
     fn lines(&mut self, files: &Files, at: u64, memory: usize) -> Vec<Found> {
-        // Twice: when what has gathered over time is over the limit, it is dropped and this address tried afresh.
-        for _ in 0..2 {
-            let fresh = matches!(self.lines, LinesState::Closed);
-            if fresh {
-                self.lines = open_lines(files, memory);
-            }
-            let (LinesState::Open(lines), Some(split)) = (&mut self.lines, &mut self.split) else { return Vec::new() };
-            let before = if fresh { 0 } else { lines.bytes_read() };
-            let found = lines.find(at, split);
-            self.read += lines.bytes_read() - before;
-            match found {
-                Ok(frames) => return frames,
-                Err(LinesError::Damaged) => return Vec::new(),
-                Err(LinesError::OverLimit) => self.lines = LinesState::Closed,
-            }
-            if fresh {
-                self.overruns = self.overruns.saturating_add(1);
-                break;
+        if matches!(self.lines, LinesState::Closed) {
+            self.lines = open_lines(files, memory);
+        }
+        let (LinesState::Open(lines), Some(split)) = (&mut self.lines, &mut self.split) else { return Vec::new() };
+        let found = lines.find(at, split);
+        self.read += lines.take_read();
+        if found.is_err() {
+            self.overruns = self.overruns.saturating_add(1);
+            if self.overruns >= OVERRUNS_MAX {
+                self.lines = LinesState::OverLimit;
             }
         }
-        if self.overruns >= OVERRUNS_MAX {
-            self.lines = LinesState::OverLimit;
-        }
-        Vec::new()
+        found.unwrap_or_default()
     }
 }
 

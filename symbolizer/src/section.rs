@@ -1,27 +1,23 @@
-//! A debug section as pages that are read when they are first touched, and the meter that bounds them. DWARF of a
-//! large program has hundreds of megabytes, of which a profile touches a few; so nothing is read whole, but sections
-//! that are compressed.
+//! A debug section as pages that are read when they are first touched, and counted by a meter. DWARF of a large program
+//! has hundreds of megabytes, of which a profile touches a few; so nothing is read whole, but sections that are
+//! compressed (`stored`).
 
 use std::{
     borrow::Cow,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
-    },
-    time::Instant,
+    ops::Range,
+    sync::{Arc, OnceLock},
 };
 
-use object::{
-    elf,
-    read::{CompressedData, CompressionFormat},
+use crate::{
+    elf::{ElfFile, Section},
+    meter::Meter,
+    stored::{Stored, unpacked},
 };
 
-use crate::elf::{ElfFile, Section, u32_at, u64_at};
-
-/// A page of 16 KiB: a unit's header and its first entry fit, and the table of a 4 GiB section stays at 6 MB.
-const PAGE_BITS: u32 = 14;
-/// Larger sections are refused: the offsets of 32-bit DWARF end here.
-const SECTION_MAX: u64 = 4 << 30;
+/// A page of 4 KiB: names lie far apart, and a larger one would hold more of what nobody asks for.
+const PAGE_BITS: u32 = 12;
+/// Pages are listed by 64, where any was touched: each unit that is open has lists of its own.
+const LIST_BITS: u32 = 6;
 /// A string without an end within this is damage. No longer name is shown (`symbols`), and paths have 4 KiB.
 const STRING_MAX: usize = 64 << 10;
 /// Looking for a string's end costs no memory, but time: 16 bytes of it are counted as one held, so that a million entries
@@ -31,86 +27,18 @@ const SCANNED: usize = 16;
 /// made 2.4 GB.
 const FILE_ENTRY: usize = 240;
 
-/// What the debug information of one file holds in memory, roughly: the pages, and what was made of them. Once over
-/// its limit, every read fails.
-#[derive(Debug)]
-pub(crate) struct Meter {
-    held: AtomicUsize,
-    most: usize,
-    read: AtomicU64,
-    deadline: OnceLock<Instant>,
-    open: OnceLock<()>,
-}
+type Page = OnceLock<Box<[u8]>>;
+type List = OnceLock<Box<[Page]>>;
 
-impl Meter {
-    /// Up to `most` bytes; until [`Self::opened`] is said, also until `deadline`.
-    pub(crate) fn new(most: usize, deadline: Instant) -> Self {
-        let meter = Self {
-            held: AtomicUsize::new(0),
-            most,
-            read: AtomicU64::new(0),
-            deadline: OnceLock::new(),
-            open: OnceLock::new(),
-        };
-        let _ = meter.deadline.set(deadline);
-        meter
-    }
-
-    /// Ends the deadline: an error in the middle of a later lookup would be remembered for a whole unit.
-    pub(crate) fn opened(&self) {
-        let _ = self.open.set(());
-    }
-
-    pub(crate) fn held(&self) -> usize {
-        self.held.load(Relaxed)
-    }
-
-    /// What it may hold.
-    pub(crate) fn most(&self) -> usize {
-        self.most
-    }
-
-    /// What it may hold still.
-    fn room(&self) -> usize {
-        self.most.saturating_sub(self.held())
-    }
-
-    pub(crate) fn is_over(&self) -> bool {
-        self.held() > self.most
-    }
-
-    /// Bytes read from the file so far.
-    pub(crate) fn bytes_read(&self) -> u64 {
-        self.read.load(Relaxed)
-    }
-
-    /// Counts memory. Not one atomic step: only one thread works with a meter, and it must cost nothing.
-    fn hold(&self, bytes: usize) -> gimli::Result<()> {
-        let held = self.held().saturating_add(bytes);
-        self.held.store(held, Relaxed);
-        if held > self.most { Err(gimli::Error::Io) } else { Ok(()) }
-    }
-
-    /// Counts what was read past the pages.
-    pub(crate) fn count_read(&self, bytes: usize) {
-        self.read.store(self.bytes_read().saturating_add(bytes as u64), Relaxed);
-    }
-
-    fn late(&self) -> bool {
-        self.open.get().is_none() && self.deadline.get().is_some_and(|deadline| Instant::now() >= *deadline)
-    }
-}
-
-/// One debug section.
+/// One debug section, or what is shown of it.
 #[derive(Debug)]
 pub(crate) struct PagedSection {
-    /// `None`: nothing is left to be read.
-    file: Option<Arc<ElfFile>>,
-    offset: u64,
+    stored: Stored,
     len: usize,
-    /// Of a page; a section in memory is one page.
+    /// Of a page; a section that was read at once is one page.
     bits: u32,
-    pages: Box<[OnceLock<Box<[u8]>>]>,
+    lists: Box<[List]>,
+    gaps: Box<[Range<usize>]>,
     meter: Arc<Meter>,
     /// Bytes of memory that a consumer makes of each byte it reads.
     weight: usize,
@@ -121,8 +49,16 @@ pub(crate) struct PagedSection {
 impl PagedSection {
     /// A section without bytes.
     pub(crate) fn empty(meter: &Arc<Meter>) -> Self {
-        let meter = Arc::clone(meter);
-        Self { file: None, offset: 0, len: 0, bits: PAGE_BITS, pages: Box::default(), meter, weight: 0, string: 0 }
+        Self {
+            stored: Stored::nowhere(),
+            len: 0,
+            bits: PAGE_BITS,
+            lists: Box::default(),
+            gaps: Box::default(),
+            meter: Arc::clone(meter),
+            weight: 0,
+            string: 0,
+        }
     }
 
     /// A section that has any length, and no bytes: for one that is cut into pieces of which none is read.
@@ -130,16 +66,25 @@ impl PagedSection {
         Self { len: usize::MAX >> 1, ..Self::empty(meter) }
     }
 
-    /// The section `name` (`.debug_info`), empty if there is none or it is damaged.
-    pub(crate) fn open(file: &Arc<ElfFile>, meter: &Arc<Meter>, name: &str) -> Self {
-        let mut pages = Self { weight: weight(name), ..Self::empty(meter) };
-        pages.string = if name == ".debug_line" { FILE_ENTRY } else { 0 };
-        match named(file, name) {
-            Some(section) if packing(section) == Packing::Plain => pages.page(file, section),
-            Some(section) => pages.put(unpacked(file, section, meter.room())),
-            None => {}
-        }
-        pages
+    /// The section `name` (`.debug_info`).
+    pub(crate) fn open(stored: &Stored, meter: &Arc<Meter>, name: &str) -> Self {
+        let string = if name == ".debug_line" { FILE_ENTRY } else { 0 };
+        let lists: Box<[List]> =
+            (0..stored.len().div_ceil(1 << (PAGE_BITS + LIST_BITS))).map(|_| OnceLock::new()).collect();
+        let _ = meter.hold(size_of_val(&*lists));
+        let (stored, len) = (stored.clone(), stored.len());
+        Self { stored, len, lists, weight: weight(name), string, ..Self::empty(meter) }
+    }
+
+    /// `.debug_info` of which only some units are there, at their places: each gap (whole units, in order) is shown as one
+    /// unit that no reader can use.
+    pub(crate) fn open_parts(stored: &Stored, meter: &Arc<Meter>, parts: &[Range<usize>]) -> Self {
+        let mut section = Self::open(stored, meter, ".debug_info");
+        let starts = std::iter::once(0).chain(parts.iter().map(|part| part.end));
+        let gaps = starts.zip(parts).map(|(start, part)| start..part.start).filter(|gap| !gap.is_empty());
+        section.gaps = gaps.collect();
+        section.len = parts.last().map_or(0, |last| last.end.min(section.len));
+        section
     }
 
     /// One section of `file`, in memory at once, so that the file need not stay open: at most `most` bytes of it, else
@@ -147,28 +92,13 @@ impl PagedSection {
     pub(crate) fn whole(file: &ElfFile, meter: &Arc<Meter>, section: &Section, most: usize) -> Self {
         let name = String::from_utf8_lossy(&section.name);
         let mut pages = Self { weight: weight(&name), ..Self::empty(meter) };
-        pages.put(unpacked(file, section, most));
+        let Some(bytes) = unpacked(file, section, most) else { return pages };
+        meter.count_read(bytes.len());
+        let _ = meter.hold(bytes.len());
+        (pages.len, pages.bits) = (bytes.len(), 40);
+        let page = OnceLock::from(bytes.into_boxed_slice());
+        pages.lists = [OnceLock::from(Box::from([page]))].into();
         pages
-    }
-
-    fn page(&mut self, file: &Arc<ElfFile>, section: &Section) {
-        let inside = file.image.len().saturating_sub(section.offset).min(section.size);
-        if inside > SECTION_MAX {
-            return;
-        }
-        self.file = Some(Arc::clone(file));
-        (self.offset, self.len) = (section.offset, usize::try_from(inside).unwrap_or(0));
-        self.pages = (0..self.len.div_ceil(1 << PAGE_BITS)).map(|_| OnceLock::new()).collect();
-        let _ = self.meter.hold(size_of_val(&*self.pages));
-    }
-
-    fn put(&mut self, bytes: Option<Vec<u8>>) {
-        let Some(bytes) = bytes else { return };
-        self.meter.count_read(bytes.len());
-        let _ = self.meter.hold(bytes.len());
-        self.len = bytes.len();
-        self.bits = 40;
-        self.pages = [OnceLock::from(bytes.into_boxed_slice())].into();
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -178,28 +108,54 @@ impl PagedSection {
     /// The bytes from `at` to the end of its page.
     #[inline]
     pub(crate) fn rest_of_page(&self, at: usize) -> gimli::Result<&[u8]> {
-        let page = self.pages.get(at >> self.bits).ok_or(gimli::Error::Io)?;
+        let index = at >> self.bits;
+        let list = self.lists.get(index >> LIST_BITS).ok_or(gimli::Error::Io)?;
+        let list = match list.get() {
+            Some(pages) => pages,
+            None => self.list(list)?,
+        };
+        let page = list.get(index & ((1 << LIST_BITS) - 1)).ok_or(gimli::Error::Io)?;
         let bytes = match page.get() {
             Some(bytes) => bytes,
-            None => self.load(page, at >> self.bits)?,
+            None => self.load(page, index)?,
         };
         bytes.get(at & ((1 << self.bits) - 1)..).ok_or(gimli::Error::Io)
     }
 
     #[cold]
-    fn load<'a>(&self, page: &'a OnceLock<Box<[u8]>>, index: usize) -> gimli::Result<&'a [u8]> {
-        if self.meter.late() {
+    fn list<'a>(&self, list: &'a List) -> gimli::Result<&'a [Page]> {
+        self.meter.hold(size_of::<Page>() << LIST_BITS)?;
+        Ok(list.get_or_init(|| (0..1 << LIST_BITS).map(|_| OnceLock::new()).collect()))
+    }
+
+    #[cold]
+    fn load<'a>(&self, page: &'a Page, index: usize) -> gimli::Result<&'a [u8]> {
+        if self.meter.is_late() {
             return Err(gimli::Error::Io);
         }
         let start = index << self.bits;
-        let mut bytes = vec![0; (self.len - start).min(1 << self.bits)].into_boxed_slice();
-        self.meter.hold(bytes.len())?;
-        self.meter.count_read(bytes.len());
-        let file = self.file.as_ref().ok_or(gimli::Error::Io)?;
-        if !file.image.read(self.offset + start as u64, &mut bytes) {
+        let len = self.len.checked_sub(start).ok_or(gimli::Error::Io)?.min(1 << self.bits);
+        self.meter.hold(len)?;
+        self.meter.count_read(len);
+        let mut bytes = vec![0; len].into_boxed_slice();
+        if !self.stored.read(start, &mut bytes) {
             return Err(gimli::Error::Io);
         }
+        self.fill_gaps(start, &mut bytes);
         Ok(page.get_or_init(|| bytes))
+    }
+
+    /// Puts the headers of gaps into the bytes from `start` on.
+    fn fill_gaps(&self, start: usize, bytes: &mut [u8]) {
+        let end = start + bytes.len();
+        let first = self.gaps.partition_point(|gap| gap.start + UNUSABLE <= start);
+        for gap in self.gaps.iter().skip(first).take_while(|gap| gap.start < end) {
+            for (at, byte) in (gap.start..).zip(unusable(gap.len())) {
+                if let Some(place) = at.checked_sub(start).and_then(|at| bytes.get_mut(at)) {
+                    *place = byte;
+                }
+            }
+        }
     }
 
     /// Fills `into` from `at`.
@@ -262,6 +218,20 @@ impl PagedSection {
     }
 }
 
+/// Bytes of the shortest header of a unit, so of the shortest gap.
+const UNUSABLE: usize = 11;
+
+/// The header of a unit of `len` bytes without abbreviations, as in DWARF 4 (section 7.5.1.1): length of what follows,
+/// version, offset in `.debug_abbrev`, size of an address.
+fn unusable(len: usize) -> [u8; UNUSABLE] {
+    let mut header = [0, 0, 0, 0, 4, 0, 0xff, 0xff, 0xff, 0xff, 8];
+    let rest = u32::try_from(len.saturating_sub(4)).unwrap_or(u32::MAX);
+    for (byte, length) in header.iter_mut().zip(rest.to_le_bytes()) {
+        *byte = length;
+    }
+    header
+}
+
 /// Measured on a 229 MB debug=2 binary: a row of a line table takes 24 bytes, and 3 to 4 bytes of program make one; a
 /// hostile program makes one of each byte. Entries are mostly skipped over.
 fn weight(section: &str) -> usize {
@@ -273,65 +243,8 @@ fn weight(section: &str) -> usize {
     }
 }
 
-/// How a section's bytes are stored.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Packing {
-    Plain,
-    /// `SHF_COMPRESSED`: 24 bytes of header, then zlib or zstd.
-    Header,
-    /// The older way of binutils, by the section's name: "ZLIB", the size in big-endian, zlib.
-    Name,
-}
-
-fn packing(section: &Section) -> Packing {
-    if section.flags & elf::SHF_COMPRESSED.0 != 0 {
-        Packing::Header
-    } else if section.name.starts_with(b".zdebug") {
-        Packing::Name
-    } else {
-        Packing::Plain
-    }
-}
-
-fn named<'f>(file: &'f ElfFile, name: &str) -> Option<&'f Section> {
-    file.section(name).or_else(|| file.section(&name.replacen(".debug", ".zdebug", 1)))
-}
-
-/// All bytes of a section, if they are at most `most`.
-fn unpacked(file: &ElfFile, section: &Section, most: usize) -> Option<Vec<u8>> {
-    let bytes = file.image.bytes(section.offset, section.size, most)?;
-    match packing(section) {
-        Packing::Plain => Some(bytes),
-        Packing::Header => {
-            let format = match u32_at(&bytes, 0)? {
-                kind if kind == elf::ELFCOMPRESS_ZLIB.0 => CompressionFormat::Zlib,
-                kind if kind == elf::ELFCOMPRESS_ZSTD.0 => CompressionFormat::Zstandard,
-                _ => return None,
-            };
-            inflate(format, bytes.get(24..)?, u64_at(&bytes, 8)?, most)
-        }
-        Packing::Name => {
-            let size = u64::from_be_bytes(*bytes.strip_prefix(b"ZLIB")?.first_chunk()?);
-            inflate(CompressionFormat::Zlib, bytes.get(12..)?, size, most)
-        }
-    }
-}
-
-fn inflate(format: CompressionFormat, data: &[u8], size: u64, most: usize) -> Option<Vec<u8>> {
-    // Deflate reaches 1032:1; a stated size beyond that is a lie that would only cost memory.
-    let plausible = size / 2048 <= data.len() as u64 || format != CompressionFormat::Zlib;
-    let fits = usize::try_from(size).is_ok_and(|size| size <= most);
-    if !plausible || !fits {
-        return None;
-    }
-    let bytes = CompressedData { format, data, uncompressed_size: size }.decompress().ok()?;
-    Some(bytes.into_owned())
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::image::Image;
 
@@ -342,13 +255,11 @@ mod tests {
         let mut bytes = vec![b'x'; 40_000];
         bytes.push(0);
         bytes.resize(1 << 20, b'y');
-        let file = Arc::new(ElfFile { image: Image::Bytes(bytes.into()), sections: Vec::new(), build_id: None });
-        let meter = Arc::new(Meter::new(4 << 20, Instant::now() + Duration::from_hours(1)));
-        let mut section = PagedSection::empty(&meter);
-        section.page(
-            &file,
-            &Section { name: Box::default(), kind: 1, flags: 0, address: 0, offset: 0, size: 1 << 20, link: 0 },
-        );
+        let name = b".debug_str"[..].into();
+        let row = Section { name, kind: 1, flags: 0, address: 0, offset: 0, size: 1 << 20, link: 0 };
+        let file = Arc::new(ElfFile { image: Image::Bytes(bytes.into()), sections: vec![row], build_id: None });
+        let meter = Arc::new(Meter::new(4 << 20));
+        let mut section = PagedSection::open(&Stored::of(&file, ".debug_str", 0).unwrap(), &meter, ".debug_str");
         let len = section.len();
         assert_eq!(section.find(0, 0, len), Ok(Some(40_000)));
         assert_eq!(section.find(0, 10, 100), Ok(None));
@@ -360,5 +271,35 @@ mod tests {
         assert_eq!(section.find(0, 40_001, len - 40_001), Ok(None));
         let enough = (0..10_000).position(|_| section.find(0, 40_001, len - 40_001).is_err());
         assert!(enough.is_some_and(|times| (100..1100).contains(&times)), "{enough:?}");
+    }
+
+    /// Check that gaps are units of their length that nothing can be read from, also where a page ends in their header,
+    /// and that what is shown is as it was, at its place.
+    #[test]
+    fn gaps_are_units() {
+        let bytes: Vec<u8> = (0..20_000_u32).map(|at| at.to_le_bytes()[0]).collect();
+        let name = b".debug_info"[..].into();
+        let row = Section { name, kind: 1, flags: 0, address: 0, offset: 0, size: 20_000, link: 0 };
+        let file = Arc::new(ElfFile { image: Image::Bytes(bytes.clone().into()), sections: vec![row], build_id: None });
+        let meter = Arc::new(Meter::new(1 << 20));
+        let stored = Stored::of(&file, ".debug_info", 0).unwrap();
+        for end in 4086..4098_u16 {
+            let after = 9000 - u32::from(end);
+            let end = usize::from(end);
+            let section = PagedSection::open_parts(&stored, &meter, &[100..200, 200..end, 9000..9100, 9111..9200]);
+            assert_eq!(section.len(), 9200);
+            for (shown, len) in [(0..11, 100_u32), (end..end + 11, after), (9100..9111, 11)] {
+                let mut header = [0; 11];
+                section.copy(shown.start, &mut header).unwrap();
+                let rest = (len - 4).to_le_bytes();
+                let expected = [rest[0], rest[1], rest[2], rest[3], 4, 0, 255, 255, 255, 255, 8];
+                assert_eq!(header, expected, "{shown:?}");
+            }
+            for shown in [100..end, 9000..9100, 9111..9200] {
+                let mut read = vec![0; shown.len()];
+                section.copy(shown.start, &mut read).unwrap();
+                assert_eq!(read, bytes[shown]);
+            }
+        }
     }
 }

@@ -10,7 +10,6 @@ use std::{
     cell::OnceCell,
     collections::{HashMap, HashSet},
     sync::Arc,
-    time::Instant,
 };
 
 use addr2line::SplitDwarfLoad;
@@ -18,9 +17,11 @@ use gimli::{Dwarf, DwarfFileType, DwarfPackage, Reader as _, SectionId, UnitType
 
 use crate::{
     debugfile,
+    dwarf::{Sections, is_needed_of_parts},
     elf::{ElfFile, Section},
+    meter::Meter,
     reader::Reader,
-    section::{Meter, PagedSection},
+    section::PagedSection,
     source::TargetFiles,
 };
 
@@ -145,37 +146,14 @@ impl SplitUnits {
         meter: &Arc<Meter>,
         files: &mut SplitFiles,
     ) -> Option<Dwarf<Reader>> {
-        let package = self.package.get_or_init(|| package(&files.package()?, meter));
+        let package = self.package.get_or_init(|| {
+            let sections = Sections::of_package(&files.package()?, meter.room()).ok()?;
+            meter.hold(sections.held()).ok()?;
+            sections.package(meter)
+        });
         let dwarf = package.as_ref()?.find_cu(load.dwo_id, &load.parent).ok()??;
         is_unit(&dwarf, load.dwo_id).then_some(dwarf)
     }
-}
-
-/// What names and inlined calls are read from.
-fn is_needed(id: SectionId) -> bool {
-    matches!(
-        id,
-        SectionId::DebugAbbrev
-            | SectionId::DebugCuIndex
-            | SectionId::DebugInfo
-            | SectionId::DebugRngLists
-            | SectionId::DebugStr
-            | SectionId::DebugStrOffsets
-    )
-}
-
-fn package(file: &Arc<ElfFile>, meter: &Arc<Meter>) -> Option<DwarfPackage<Reader>> {
-    let section = |id: SectionId| {
-        let pages = match id.dwo_name() {
-            Some(name) if is_needed(id) => PagedSection::open(file, meter, name),
-            // An index that is parsed, and empty if there is none.
-            _ if id == SectionId::DebugTuIndex => PagedSection::empty(meter),
-            // The index tells each unit's piece of all of them.
-            _ => PagedSection::hollow(meter),
-        };
-        Ok::<_, gimli::Error>(Reader::new(pages))
-    };
-    DwarfPackage::load(section, Reader::new(PagedSection::empty(meter))).ok()
 }
 
 /// The part from a `.dwo` file, read whole: the unit's entries are all walked over anyway, and a program of 30,000
@@ -203,7 +181,7 @@ fn from_file(file: &ElfFile, load: &SplitDwarfLoad<Reader>, meter: &Arc<Meter>) 
         Reader::new(pages)
     };
     let section = |id: SectionId| {
-        let name = id.dwo_name().filter(|_| is_needed(id));
+        let name = id.dwo_name().filter(|_| is_needed_of_parts(id));
         let info = (id == SectionId::DebugInfo).then_some(info);
         Ok::<_, gimli::Error>(name.map_or_else(|| Reader::new(PagedSection::empty(meter)), |name| whole(name, info)))
     };
@@ -216,7 +194,7 @@ fn from_file(file: &ElfFile, load: &SplitDwarfLoad<Reader>, meter: &Arc<Meter>) 
 /// Where in `section` the unit is, and how many bytes were read for that. With `-fdebug-types-section`, types come
 /// before it, or in sections of the same name.
 fn find_unit(file: &ElfFile, section: &Section, id: gimli::DwoId, most: usize) -> (Option<(usize, usize)>, usize) {
-    let scratch = Arc::new(Meter::new(most, Instant::now()));
+    let scratch = Arc::new(Meter::new(most));
     let pages = PagedSection::whole(file, &scratch, section, most);
     let scanned = pages.len();
     let mut units = gimli::DebugInfo::from(Reader::new(pages)).units();

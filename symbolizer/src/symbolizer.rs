@@ -26,7 +26,7 @@ const HINTS_MAX: usize = 10;
 pub struct Settings {
     /// Bytes of symbol tables and debug information held for all modules; the longest unused go first.
     pub memory: usize,
-    /// Bytes held for one module; what needs more is named without lines and inlined calls.
+    /// Bytes held for one module; a unit that needs more is named without lines and inlined calls.
     pub file_memory: usize,
     /// Bytes of named frames held, so that an address is named once.
     pub names: usize,
@@ -50,7 +50,10 @@ pub struct Symbolizer {
     known: HashMap<Identity, ModuleKey>,
     names: Names,
     next_key: u32,
+    /// Names asked for so far, but for those known.
     asked: u64,
+    /// The same when [`Self::rest`] was last said.
+    rested: u64,
 }
 
 impl std::fmt::Debug for Symbolizer {
@@ -66,7 +69,16 @@ impl Symbolizer {
     /// Without modules.
     pub fn new(settings: Settings) -> Self {
         let names = Names::new(settings.names);
-        Self { settings, fetch: None, modules: HashMap::new(), known: HashMap::new(), names, next_key: 0, asked: 0 }
+        Self {
+            settings,
+            fetch: None,
+            modules: HashMap::new(),
+            known: HashMap::new(),
+            names,
+            next_key: 0,
+            asked: 0,
+            rested: 0,
+        }
     }
 
     /// Also asks `fetch` for the debug files of modules that lack symbols or lines.
@@ -149,6 +161,15 @@ impl Symbolizer {
         let better: Vec<ModuleKey> = better.collect();
         better.iter().for_each(|key| self.names.forget(*key));
         better
+    }
+
+    /// To be said every few seconds while names are rare: drops the open units and the inflated sections of modules that
+    /// were not asked for since this was last said. Gives whether some are left that may be dropped the next time.
+    pub fn rest(&mut self) -> bool {
+        let before = std::mem::replace(&mut self.rested, self.asked);
+        let (idle, used): (Vec<_>, Vec<_>) = self.modules.values_mut().partition(|module| module.last_used <= before);
+        idle.into_iter().for_each(Module::rest);
+        used.iter().any(|module| module.can_rest())
     }
 
     /// What a person can do to see more names: one line a module, the most missed first.

@@ -108,6 +108,30 @@ fn over_the_limit() {
     assert_eq!(symbolizer.hints(), ["/inlines has names only: its debug information is over the limits of naming"]);
 }
 
+/// Check that a module that was not asked for between two rests gives its memory back, but for the list of units; that it
+/// says so; and that its names are the same afterwards.
+#[test]
+fn rest() {
+    let root = Root::new();
+    root.source("inlines.cpp");
+    if root.run("g++ -g -gz=zlib -O2 -no-pie -o inlines inlines.cpp").is_none() {
+        return;
+    }
+    let (mut symbolizer, module) = root.symbolizer("inlines");
+    assert!(!symbolizer.rest(), "nothing was asked for");
+    let (draw, main) = (root.address("inlines", "in_area"), root.address("inlines", "in_main"));
+    let first = name(&mut symbolizer, module, draw);
+    let held = symbolizer.bytes();
+    assert!(held > 50_000, "{held}");
+    assert!(symbolizer.rest(), "it was just asked for");
+    assert_eq!(symbolizer.bytes(), held);
+    assert!(!symbolizer.rest());
+    assert!(symbolizer.bytes() < 5000, "{}", symbolizer.bytes());
+    assert_eq!(name(&mut symbolizer, module, main), "main (inlines.cpp:43)\n");
+    assert!(symbolizer.bytes() > 50_000);
+    assert_eq!(name(&mut symbolizer, module, draw), first);
+}
+
 /// Check frame by frame against binutils, at every byte of the program's own code: the same functions, files and
 /// lines. Code of the C runtime is left out: it has no lines, and they print those of whatever came before. So are
 /// names that `cpp_demangle` cannot read (gcc's way to write `std::is_scalar` in `std::fill`).
