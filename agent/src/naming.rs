@@ -301,3 +301,24 @@ impl TargetFiles for InRoot {
         self.0.open(path)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Check that the thread sleeps until it is asked when there is nothing to drop, and wakes up to drop what names left.
+    #[test]
+    fn wakes_to_rest() {
+        let names = Names::default();
+        let mut worker = Worker::new(symbolizer::Settings::default(), Patience::Foreground, None, names);
+        assert_eq!(worker.wait(), None);
+        worker.name(std::iter::empty());
+        assert!(worker.wait().is_some_and(|wait| wait <= REST_AFTER));
+        worker.rest();
+        assert!(worker.wait().is_some(), "too early");
+        worker.rest_at = Some(Instant::now());
+        assert_eq!(worker.wait(), Some(Duration::ZERO));
+        worker.rest();
+        assert_eq!(worker.wait(), None, "nothing is held");
+    }
+}

@@ -88,11 +88,20 @@ impl File {
         self.units.bytes() + self.sections.as_ref().map_or(0, Sections::held)
     }
 
-    fn sections(&mut self, most: usize) -> Result<&Sections, LinesError> {
-        if self.sections.is_none() {
-            self.sections = Some(Sections::open(&self.elf, most)?);
+    /// Bytes read to open it.
+    fn read(&self) -> u64 {
+        self.units.read + self.sections.as_ref().map_or(0, Sections::held) as u64
+    }
+
+    /// Gets the sections if they were dropped. Gives how many bytes were inflated for that.
+    fn load(&mut self, most: usize) -> Result<u64, LinesError> {
+        if self.sections.is_some() {
+            return Ok(0);
         }
-        self.sections.as_ref().ok_or(LinesError::Damaged)
+        let sections = Sections::open(&self.elf, most)?;
+        let inflated = sections.held() as u64;
+        self.sections = Some(sections);
+        Ok(inflated)
     }
 }
 
@@ -112,14 +121,8 @@ impl Lines {
         let sections = Sections::open(file, memory)?;
         let units = Units::with_code(file, &sections, memory.saturating_sub(sections.held()), deadline)?;
         let own = File { elf: Arc::clone(file), units, sections: Some(sections) };
-        let mut lines = Self {
-            read: own.units.read,
-            own,
-            supplement: None,
-            memory,
-            open: VecDeque::new(),
-            refused: BTreeSet::new(),
-        };
+        let mut lines =
+            Self { read: own.read(), own, supplement: None, memory, open: VecDeque::new(), refused: BTreeSet::new() };
         if let Some(file) = supplement {
             lines.add_supplement(file, deadline)?;
         }
@@ -131,8 +134,9 @@ impl Lines {
         let sections = Sections::open(file, most)?;
         match Units::without_code(&sections, most.saturating_sub(sections.held()), deadline) {
             Ok(units) => {
-                self.read += units.read;
-                self.supplement = Some(File { elf: Arc::clone(file), units, sections: Some(sections) });
+                let supplement = File { elf: Arc::clone(file), units, sections: Some(sections) };
+                self.read += supplement.read();
+                self.supplement = Some(supplement);
                 Ok(())
             }
             // What the file has itself is better than nothing.
@@ -188,9 +192,9 @@ impl Lines {
     /// Gets the sections of the files if they were dropped. Gives what a unit may hold.
     fn load(&mut self) -> Result<usize, LinesError> {
         let most = self.memory.saturating_sub(self.bytes());
-        self.own.sections(most)?;
+        self.read += self.own.load(most)?;
         if let Some(supplement) = &mut self.supplement {
-            supplement.sections(most.saturating_sub(self.own.bytes()))?;
+            self.read += supplement.load(most.saturating_sub(self.own.bytes()))?;
         }
         Ok(self.memory.saturating_sub(self.files_bytes()).saturating_sub(self.kept()))
     }

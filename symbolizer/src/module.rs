@@ -181,6 +181,12 @@ impl Module {
         if matches!(self.lines, LinesState::OverLimit) {
             return Some(format!("{path}{id} has names only: its debug information is over the limits of naming"));
         }
+        if self.overruns > 0 {
+            let units = self.overruns;
+            return Some(format!(
+                "{path}{id} has names only in {units} of its units: each is over the limits of naming"
+            ));
+        }
         if let Some(link) = &self.lacks_supplement {
             return Some(format!(
                 "{path}{id} shows some inlined calls without a name: they are in {link} (dwz), which is missing or of \

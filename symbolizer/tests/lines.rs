@@ -108,6 +108,24 @@ fn over_the_limit() {
     assert_eq!(symbolizer.hints(), ["/inlines has names only: its debug information is over the limits of naming"]);
 }
 
+/// Check that a unit over the limit takes its own lines only, and that a hint says so.
+#[test]
+fn one_unit_over_the_limit() {
+    let root = Root::new();
+    root.source("inlines.cpp");
+    root.source("plain.c");
+    let built = root.try_run("gcc -g -O2 -Dmain=other -c plain.c") && root.try_run("g++ -g -O2 -c inlines.cpp");
+    if !built || !root.try_run("g++ -no-pie -Wl,--build-id=none -o both inlines.o plain.o") {
+        return;
+    }
+    let mut symbolizer = Symbolizer::new(Settings { file_memory: 56 << 10, ..Settings::default() });
+    let module = symbolizer.add(root.module("both"));
+    assert_eq!(name(&mut symbolizer, module, root.address("both", "main")), "main\n");
+    let other = name(&mut symbolizer, module, root.address("both", "other"));
+    assert!(other.starts_with("other (plain.c:") && other.lines().count() == 1, "{other}");
+    assert_eq!(symbolizer.hints(), ["/both has names only in 1 of its units: each is over the limits of naming"]);
+}
+
 /// Check that a module that was not asked for between two rests gives its memory back, but for the list of units; that it
 /// says so; and that its names are the same afterwards.
 #[test]
