@@ -273,7 +273,8 @@ impl Lines {
             // What the search could not hold, the units could not either.
             meter.hold(scratch.held())?;
         }
-        needed
+        // A damaged unit may still have a good line table.
+        Ok(needed.unwrap_or_else(|_| Needed { own: vec![self.own.units.place(unit)], ..Needed::default() }))
     }
 }
 

@@ -150,6 +150,25 @@ fn programs() {
     }
 }
 
+/// Check that damage here and there in the units' entries takes no more than it does from all units at once.
+#[test]
+fn damaged() {
+    let root = sources();
+    if !root.try_run("g++ -g -O2 -flto -o lto main.cpp outer.cpp inner.cpp") {
+        return;
+    }
+    let whole = std::fs::read(root.path("lto")).unwrap();
+    let info = elf(&root.path("lto")).section(".debug_info").cloned().unwrap();
+    let (start, len) = (usize::try_from(info.offset).unwrap(), usize::try_from(info.size).unwrap());
+    for at in (200..len).step_by(len / 40) {
+        let mut bytes = whole.clone();
+        bytes[start + at] ^= 0xff;
+        std::fs::write(root.path("damaged"), bytes).unwrap();
+        let (with_lines, _) = compare(&root.path("damaged"), None, 300);
+        assert!(with_lines > 100, "{with_lines} when {at} is damaged");
+    }
+}
+
 /// Check what `dwz` makes of them: units that refer to partial ones in the same file, and in a shared one.
 #[test]
 fn after_dwz() {

@@ -106,10 +106,10 @@ impl Search<'_> {
             let Some(index) = self.source(side).and_then(|source| source.units.around(offset)) else { continue };
             if unit.as_ref().is_none_or(|(of, _)| *of != (side, index)) {
                 self.units.insert((side, index));
-                unit = self.unit(side, index)?.map(|read| ((side, index), read));
+                unit = self.unit(side, index).ok().flatten().map(|read| ((side, index), read));
             }
+            // A damaged unit or entry has no name, nor has what refers to it.
             let Some((_, (header, abbreviations))) = &unit else { continue };
-            // A damaged entry has no name, nor has what refers to it.
             let _ = self.entry(side, header, abbreviations, offset);
         }
         if self.meter.is_over() { Err(gimli::Error::Io) } else { Ok(()) }
