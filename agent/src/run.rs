@@ -305,10 +305,21 @@ fn platform_of(target: &Target, program: Option<&Path>) -> Platform {
 
 /// The command's own exit code, 128 + signal as a shell has it. When our time was up before the command's, it goes on.
 fn exit_code(mut launched: Launched, timed: bool) -> u8 {
-    use std::os::unix::process::ExitStatusExt;
-    let status = if timed { launched.child.try_wait().ok().flatten() } else { launched.child.wait().ok() };
-    let code = status.and_then(|status| status.code().or(status.signal().map(|signal| 128 + signal)));
-    u8::try_from(code.unwrap_or(0)).unwrap_or(1)
+    use std::{os::unix::process::ExitStatusExt, process::ExitStatus};
+    let id = i32::try_from(launched.child.id()).unwrap_or(0);
+    let waited = if timed { launched.child.try_wait() } else { launched.child.wait().map(Some) };
+    let status = match waited {
+        Ok(Some(status)) => status,
+        // It goes on.
+        Ok(None) => return 0,
+        // It ended while it was read, so its tracer was told; we are both.
+        Err(_) => match sampler::sys::end_of(id) {
+            Some(raw) => ExitStatus::from_raw(raw),
+            None => return 1,
+        },
+    };
+    let code = status.code().or(status.signal().map(|signal| 128 + signal));
+    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)
 }
 
 /// Makes `context` available to the callers of this module's shared parts.

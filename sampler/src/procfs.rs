@@ -1,7 +1,12 @@
 //! Small files of /proc, read on descriptors that stay open and parsed without allocation: schedstat, syscall, stat.
 //! Such a descriptor answers ESRCH after its thread has ended; it never reads a thread that got the id later.
 
-use std::{fs::File, io, os::fd::AsFd, path::PathBuf};
+use std::{
+    fs::File,
+    io,
+    os::fd::{AsFd, AsRawFd},
+    path::PathBuf,
+};
 
 use nix::errno::Errno;
 use profile::id::{Pid, Tid};
@@ -39,6 +44,14 @@ impl Kept {
     /// Opens `/proc/PID/task/TID/NAME`.
     pub fn open(pid: Pid, tid: Tid, name: &str) -> io::Result<Self> {
         File::open(format!("/proc/{pid}/task/{tid}/{name}")).map(Self)
+    }
+
+    /// Whether hardly a descriptor is left behind this one: those are for what must never fail.
+    pub fn is_among_last(&self) -> bool {
+        const RESERVE: u64 = 64;
+        let limit = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE);
+        let number = u64::try_from(self.0.as_raw_fd()).unwrap_or(u64::MAX);
+        limit.is_ok_and(|(soft, _)| number.saturating_add(RESERVE) > soft)
     }
 
     /// Reads from its start into `buffer`; what was read.
@@ -151,11 +164,13 @@ pub fn read_status(tid: Tid, buffer: &mut [u8]) -> &[u8] {
     buffer.get(..len).unwrap_or_default()
 }
 
-/// Whether some process traces the thread; `false` when it has ended.
+/// Whether some process traces the thread. `false` when it has ended; `true` when that cannot be read, because who is
+/// taken for free while it is not would stay stopped.
 pub fn is_traced(tid: Tid) -> bool {
-    let mut buffer = [0; 4096];
-    let tracer = field(read_status(tid, &mut buffer), b"TracerPid:");
-    tracer.is_some_and(|tracer| tracer != b"0")
+    match std::fs::read(format!("/proc/{tid}/status")) {
+        Ok(status) => field(&status, b"TracerPid:").is_none_or(|tracer| tracer != b"0"),
+        Err(error) => !matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH)),
+    }
 }
 
 /// `stat` of a process.

@@ -7,6 +7,7 @@
 pub mod eintr;
 mod look;
 pub mod ptrace;
+mod reaper;
 mod stops;
 pub mod window;
 
@@ -28,6 +29,8 @@ pub struct Capture {
     pub stack: Box<[u8]>,
     /// Further pages, by address.
     pub pages: Vec<(u64, Box<[u8]>)>,
+    /// Which of its thread's captures it is.
+    pub number: u64,
 }
 
 /// What became of a thread at a tick.
@@ -79,6 +82,9 @@ pub trait Reader {
 
     /// Waits until `deadline` (`CLOCK_MONOTONIC`, ns), answering what must be answered meanwhile.
     fn idle(&mut self, deadline: u64);
+
+    /// A target is sampled no more.
+    fn forget(&mut self, target: &Target);
 
     /// Lets everything go: after this, nobody is stopped by us or will be. `false`: something still may be.
     fn drain(&mut self) -> bool;

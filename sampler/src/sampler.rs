@@ -228,15 +228,20 @@ impl Loop {
         // Who holds a thread stopped should not wait for a CPU itself. Not permitted: so be it.
         let _ = rustix::process::setpriority_process(None, -10);
         let mut clock = Clock::new(monotonic_ns(), self.period, monotonic_ns());
+        let mut began = monotonic_ns();
         loop {
             while let Ok(command) = commands.try_recv() {
                 if !self.obey(command) {
                     return self.end();
                 }
             }
-            let (at, missed) = clock.next(monotonic_ns());
+            let now = monotonic_ns();
+            let (at, missed) = clock.next(now);
             self.overrun(missed);
-            self.reader.idle(at);
+            // Real-time: a sampler that cannot keep up must not take all of a CPU.
+            let rest = now.saturating_sub(began) / 4;
+            self.reader.idle(at.max(now.saturating_add(rest)));
+            began = monotonic_ns();
             self.learn();
             let now = monotonic_ns();
             let ids: Vec<TargetId> = self.jobs.keys().copied().collect();
@@ -294,7 +299,8 @@ impl Loop {
     fn remove(&mut self, id: TargetId) {
         let at_ns = monotonic_ns();
         self.account(id, at_ns, 0);
-        if self.jobs.remove(&id).is_some() {
+        if let Some(job) = self.jobs.remove(&id) {
+            self.reader.forget(&job.target);
             drop(self.work.send(Work::Gone { id, at_ns }));
         }
     }
@@ -344,6 +350,10 @@ impl Loop {
         while let Ok(learned) = self.learned.try_recv() {
             let Some(job) = self.jobs.get_mut(&learned.id) else { continue };
             let Some(thread) = job.threads.all.get_mut(&learned.tid) else { continue };
+            if learned.number != thread.captures {
+                // It was read again meanwhile; that one's unwind will tell.
+                continue;
+            }
             job.threads.unsettled |= thread.learn(learned.need, learned.cut);
             thread.wants_rbp = learned.wants_rbp;
             thread.fingerprint.sp = learned.sp;
@@ -400,11 +410,15 @@ impl Job {
         for (tid, read) in tick.reads {
             if let Some(thread) = self.threads.all.get_mut(&tid) {
                 thread.run_count = None;
+                thread.state = None;
+                thread.captures += 1;
                 thread.fingerprint.words.clear();
             }
             let keep = if matches!(read, Read::Ended) { Read::Ended } else { Read::Unread };
             self.dropped = self.dropped.saturating_add(u64::from(matches!(read, Read::Captured(_) | Read::Same(_))));
-            self.carried.reads.push((tid, keep));
+            if !self.carried.reads.iter().any(|(carried, read)| *carried == tid && matches!(read, Read::Unread)) {
+                self.carried.reads.push((tid, keep));
+            }
         }
     }
 

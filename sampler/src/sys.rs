@@ -5,7 +5,11 @@
 //! signal of the target.
 #![allow(unsafe_code, reason = "see docs/decisions/0002-unsafe-ptrace.md; each block has its SAFETY note")]
 
-use std::time::Duration;
+use std::{
+    collections::VecDeque,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use nix::errno::Errno;
 use profile::id::Tid;
@@ -45,8 +49,41 @@ pub fn wait_any() -> Result<Option<Wait>, Errno> {
         tid if libc::WIFSTOPPED(status) => {
             Ok(Some(Wait::Stopped { tid: Tid(tid), signal: libc::WSTOPSIG(status), event: (status >> 16) & 0xff }))
         }
-        tid => Ok(Some(Wait::Ended { tid: Tid(tid), status })),
+        tid => {
+            remember_end(tid, status);
+            Ok(Some(Wait::Ended { tid: Tid(tid), status }))
+        }
     }
+}
+
+/// Takes the end of one traced thread, if it has ended, from any thread of the tracer's process. Leaves its stops alone.
+pub fn take_end(tid: Tid) {
+    use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::__WALL;
+    match waitid(Id::Pid(nix::unistd::Pid::from_raw(tid.0)), flags) {
+        Ok(WaitStatus::Exited(pid, code)) => remember_end(pid.as_raw(), code << 8),
+        Ok(WaitStatus::Signaled(pid, signal, _)) => remember_end(pid.as_raw(), signal as i32),
+        _ => {}
+    }
+}
+
+/// Ends that were taken lately: a tracer that is also the parent takes what its own `wait` would have told.
+static ENDS: Mutex<VecDeque<(i32, i32)>> = Mutex::new(VecDeque::new());
+
+fn remember_end(pid: i32, status: i32) {
+    /// More than a command has threads that end at once in its last moment.
+    const ENDS_MAX: usize = 256;
+    let mut ends = ENDS.lock().unwrap_or_else(PoisonError::into_inner);
+    if ends.len() >= ENDS_MAX {
+        ends.pop_front();
+    }
+    ends.push_back((pid, status));
+}
+
+/// The raw wait status of a process whose end was taken here; `None` if it was not.
+pub fn end_of(pid: i32) -> Option<i32> {
+    let ends = ENDS.lock().unwrap_or_else(PoisonError::into_inner);
+    ends.iter().rev().find(|(ended, _)| *ended == pid).map(|(_, status)| *status)
 }
 
 /// Lets a stopped thread go, no longer traced, and gives it `signal` (0: none). `ESRCH` when it is gone or not stopped.

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use profile::{
+    counters::Counters,
     id::{Pid, Tid},
     thread::ThreadState,
 };
@@ -84,6 +85,8 @@ pub struct Thread {
     pub since: u64,
     /// The tick at which it was looked at last.
     pub looked_at: u64,
+    /// Counts its captures, so that what the unwind of an older one tells is not taken for the last one's.
+    pub captures: u64,
 }
 
 impl Thread {
@@ -107,6 +110,7 @@ impl Thread {
             late: false,
             since: now,
             looked_at: 0,
+            captures: 0,
         })
     }
 
@@ -141,8 +145,6 @@ impl Thread {
 pub struct Found {
     /// New threads with their names.
     pub named: Vec<(Tid, String)>,
-    /// Threads left out: not ours to read, or over the limits. By reason.
-    pub left_out: Vec<(&'static str, u64)>,
     /// The set of threads may have changed: look at each.
     pub changed: bool,
 }
@@ -155,6 +157,8 @@ pub struct Threads {
     pub all: BTreeMap<Tid, Thread>,
     /// Threads that run no user code (io_uring workers).
     ignored: BTreeMap<Tid, u64>,
+    /// How many were left out at the last discovery because of a limit, by reason.
+    left_out: BTreeMap<&'static str, u64>,
     names: BTreeMap<Tid, String>,
     links: u64,
     next_discovery: u64,
@@ -173,6 +177,7 @@ impl Threads {
             pid,
             all: BTreeMap::new(),
             ignored: BTreeMap::new(),
+            left_out: BTreeMap::new(),
             names: BTreeMap::new(),
             links: 0,
             next_discovery: 0,
@@ -182,8 +187,26 @@ impl Threads {
         }
     }
 
-    /// Looks for new threads if there may be any.
-    pub fn discover(&mut self, now: u64) -> Found {
+    /// The process.
+    pub fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// How many threads there are now, found or not.
+    pub fn count_now(&self) -> usize {
+        usize::try_from(self.link_count().saturating_sub(2)).unwrap_or(usize::MAX).max(self.all.len())
+    }
+
+    /// Counts one tick of the threads that are left out.
+    pub fn count_left_out(&self, counters: &mut Counters) {
+        for (why, many) in &self.left_out {
+            Counters::count_many(&mut counters.skipped, why, *many);
+        }
+        Counters::count_many(&mut counters.skipped, "kernel_worker", self.ignored.len() as u64);
+    }
+
+    /// Looks for new threads if there may be any. Calls `between` now and then: many take long.
+    pub fn discover(&mut self, now: u64, between: &mut dyn FnMut()) -> Found {
         let links = self.link_count();
         if !self.stale && links == self.links && now < self.next_discovery {
             return Found::default();
@@ -197,13 +220,12 @@ impl Threads {
         let mut found = Found { changed: links != before || stale, ..Found::default() };
         let Ok(tids) = thread_ids(self.pid) else { return found };
         self.ignored.retain(|tid, _| tids.binary_search(tid).is_ok() || tids.contains(tid));
+        self.left_out.clear();
         for tid in &tids {
+            between();
             if !self.all.contains_key(tid) && !self.ignored.contains_key(tid) {
                 self.add(*tid, now, &mut found);
             }
-        }
-        if !self.ignored.is_empty() {
-            found.left_out.push(("kernel_worker", self.ignored.len() as u64));
         }
         if periodic {
             self.rename(now, &mut found);
@@ -228,11 +250,14 @@ impl Threads {
 
     fn add(&mut self, tid: Tid, now: u64, found: &mut Found) {
         if self.all.len() >= THREADS_MAX {
-            found.left_out.push(("too_many_threads", 1));
-            return;
+            return self.leave_out("too_many_threads");
         }
         // Threads that end between the listing and here were never seen: nothing to count.
-        let Ok(stat) = procfs::thread_stat(self.pid, tid) else { return };
+        let stat = match procfs::thread_stat(self.pid, tid) {
+            Ok(stat) => stat,
+            Err(error) if error.raw_os_error() == Some(libc::EMFILE) => return self.leave_out("descriptor_limit"),
+            Err(_) => return,
+        };
         if stat.is_kernel_worker() {
             self.ignored.insert(tid, now);
             return;
@@ -241,13 +266,18 @@ impl Threads {
             return;
         }
         match Thread::open(self.pid, tid, now) {
+            Ok(thread) if thread.schedstat.is_among_last() => self.leave_out("descriptor_limit"),
             Ok(thread) => {
                 self.all.insert(tid, thread);
                 self.name(tid, found);
             }
-            Err(error) if error.raw_os_error() == Some(libc::EMFILE) => found.left_out.push(("descriptor_limit", 1)),
+            Err(error) if error.raw_os_error() == Some(libc::EMFILE) => self.leave_out("descriptor_limit"),
             Err(_) => {}
         }
+    }
+
+    fn leave_out(&mut self, why: &'static str) {
+        *self.left_out.entry(why).or_default() += 1;
     }
 
     fn name(&mut self, tid: Tid, found: &mut Found) {

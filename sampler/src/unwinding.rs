@@ -81,6 +81,8 @@ impl SharedModules {
 pub(crate) struct Learned {
     pub(crate) id: TargetId,
     pub(crate) tid: Tid,
+    /// Of the capture.
+    pub(crate) number: u64,
     pub(crate) need: u64,
     pub(crate) cut: bool,
     pub(crate) wants_rbp: bool,
@@ -257,6 +259,7 @@ impl State {
         let told = Learned {
             id,
             tid,
+            number: capture.number,
             need: memory.need,
             cut,
             wants_rbp: sleeping && stack.end == StackEnd::Truncated(Truncation::RegisterUnknown),

@@ -12,6 +12,7 @@ use unwinder::{ModuleMap, Registers};
 
 use super::{
     Account, Capture, Read, eintr,
+    stops::Pending,
     window::{Slots, copied, learn_pages, stop_copy},
 };
 use crate::{
@@ -36,7 +37,7 @@ pub(super) struct Hands<'h> {
     /// For walks of deep stacks; nobody is stopped meanwhile, so they are free.
     pub(super) slots: &'h mut Slots,
     /// Interrupted threads that have not stopped yet.
-    pub(super) pending: &'h [Tid],
+    pub(super) pending: &'h [Pending],
 }
 
 /// What looking at threads led to.
@@ -97,7 +98,7 @@ impl Looker {
     ) {
         let tid = thread.tid;
         thread.looked_at = scene.now;
-        thread.late = thread.late && hands.pending.contains(&tid);
+        thread.late = thread.late && hands.pending.iter().any(|late| late.tid == tid);
         match self.look(thread, scene, hands, seen) {
             Look::Stands => {}
             Look::Stop => {
@@ -134,6 +135,7 @@ impl Looker {
         }
         thread.run_count = run_count;
         if thread.late {
+            scene.account.counters.late = scene.account.counters.late.saturating_add(1);
             return Look::Unread;
         }
         let Ok(text) = thread.syscall.read(&mut text) else {
@@ -228,7 +230,9 @@ impl Looker {
             None => (self.scratch.get(..got).unwrap_or_default().into(), Vec::new()),
         };
         learn_pages(thread, &pages);
-        Look::Read(Read::Captured(Box::new(Capture { registers, state, stack, pages })))
+        thread.captures += 1;
+        let number = thread.captures;
+        Look::Read(Read::Captured(Box::new(Capture { registers, state, stack, pages, number })))
     }
 
     /// Whether a sleeper has not run since its run count was read. `None`: it has ended.

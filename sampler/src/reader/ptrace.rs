@@ -4,10 +4,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use nix::errno::Errno;
-use profile::{
-    counters::Counters,
-    id::{Pid, Tid},
-};
+use profile::id::{Pid, Tid};
 use unwinder::ModuleMap;
 
 use super::{
@@ -20,7 +17,7 @@ use crate::{
     sys::{self, Urgency, monotonic_ns},
     target::Target,
     taskstats::{Runs, TaskStats},
-    threads::Threads,
+    threads::{Thread, Threads},
     watchdog::Heartbeat,
 };
 
@@ -67,38 +64,40 @@ impl PtraceReader {
 
     /// Looks at every thread that may have run. Gives what was seen and the sum of runs of which all is known now.
     fn look_around(&mut self, scene: &mut Scene<'_>, threads: &mut Threads, ask: &Ask) -> (Seen, Option<Runs>) {
-        let Threads { all, ledger, .. } = threads;
-        let (slots, pending) = self.stops.parts();
-        let mut hands = Hands { ledger, slots, pending };
         let mut seen = Seen::default();
         if ask.hot_suffice {
             for tid in &ask.hot {
-                if let Some(thread) = all.get_mut(tid) {
-                    self.looker.look_at(thread, scene, &mut hands, &mut seen);
-                }
+                self.look_at(*tid, scene, threads, &mut seen);
             }
-            let runs = self.task_stats.as_mut().and_then(|stats| stats.runs(scene.target.pid));
-            if runs.is_some_and(|runs| hands.ledger.is_current(runs.cpu_count)) {
+            let runs = self.runs(scene.target.pid);
+            // Where a thread has ended, the sum may have lost what is still known of it.
+            if seen.ended.is_empty() && runs.is_some_and(|runs| threads.ledger.is_current(runs.cpu_count)) {
                 return (seen, runs);
             }
         }
-        let displaces = self.may_hurry && all.len() > SWEEP_MAX;
-        if displaces {
-            let _ = sys::set_urgency(Urgency::Normal);
+        let unseen = |thread: &&Thread| thread.looked_at != scene.now;
+        let tids: Vec<Tid> = threads.all.values().filter(unseen).map(|thread| thread.tid).collect();
+        for some in tids.chunks(SWEEP_MAX) {
+            self.stops.breathe();
+            some.iter().for_each(|tid| self.look_at(*tid, scene, threads, &mut seen));
         }
-        let now = scene.now;
-        for thread in all.values_mut().filter(|thread| thread.looked_at != now) {
-            self.looker.look_at(thread, scene, &mut hands, &mut seen);
-        }
-        if displaces {
-            self.may_hurry = sys::set_urgency(Urgency::Now).is_ok();
-        }
-        if let Some(before) = ask.before.filter(|_| !hands.ledger.is_exact())
-            && let Some(after) = self.task_stats.as_mut().and_then(|stats| stats.runs(scene.target.pid))
+        if let Some(before) = ask.before.filter(|_| !threads.ledger.is_exact())
+            && let Some(after) = self.runs(scene.target.pid)
         {
-            hands.ledger.swept(before.cpu_count, after.cpu_count);
+            threads.ledger.swept(before.cpu_count, after.cpu_count);
         }
         (seen, ask.before)
+    }
+
+    fn look_at(&mut self, tid: Tid, scene: &mut Scene<'_>, threads: &mut Threads, seen: &mut Seen) {
+        let Some(thread) = threads.all.get_mut(&tid) else { return };
+        let (slots, pending) = self.stops.parts();
+        self.looker.look_at(thread, scene, &mut Hands { ledger: &mut threads.ledger, slots, pending }, seen);
+    }
+
+    /// Lowers our priority where many threads are looked at. `true`: it has to be raised again.
+    fn slow_down(&self, threads: usize) -> bool {
+        self.may_hurry && threads > SWEEP_MAX && sys::set_urgency(Urgency::Normal).is_ok()
     }
 }
 
@@ -130,22 +129,25 @@ impl Reader for PtraceReader {
         let before = if may_be_quiet || !threads.ledger.is_exact() { self.runs(target.pid) } else { None };
         if may_be_quiet && before.is_some() && before == last.runs {
             tick.samples = threads.all.len() as u64;
+            threads.count_left_out(&mut account.counters);
             return tick;
         }
         if target.is_gone() {
             self.last.remove(&target.pid);
             return Tick { gone: true, ..tick };
         }
-        let found = threads.discover(now);
+        let slow = self.slow_down(threads.count_now());
+        let found = threads.discover(now, &mut || self.stops.breathe());
         tick.named = found.named;
-        for (why, many) in found.left_out {
-            Counters::count_many(&mut account.counters.skipped, why, many);
-        }
         let provable = self.looker.gate_works() && self.task_stats.is_some() && threads.ledger.is_exact();
         let hot_suffice = provable && few_are_hot && !found.changed && !unsettled;
         let ask = Ask { hot: threads.ledger.hot(), hot_suffice, before };
         let mut scene = Scene { target, modules, account, now };
         let (seen, runs) = self.look_around(&mut scene, threads, &ask);
+        if slow {
+            self.may_hurry = sys::set_urgency(Urgency::Now).is_ok();
+        }
+        threads.count_left_out(&mut account.counters);
         let Seen { mut reads, to_stop, mut ended, unsettled, .. } = seen;
         self.stops.read_all(&to_stop, Errand { threads, modules, account, now }, &mut reads);
         ended.extend(reads.iter().filter(|(_, read)| matches!(read, Read::Ended)).map(|(tid, _)| *tid));
@@ -164,6 +166,10 @@ impl Reader for PtraceReader {
 
     fn idle(&mut self, deadline: u64) {
         self.stops.idle(deadline);
+    }
+
+    fn forget(&mut self, target: &Target) {
+        self.last.remove(&target.pid);
     }
 
     fn drain(&mut self) -> bool {

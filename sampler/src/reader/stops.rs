@@ -15,12 +15,18 @@ use nix::{
     },
     unistd::Pid as NixPid,
 };
-use profile::{address::RemoteAddr, counters::Counters, id::Tid, thread::ThreadState};
+use profile::{
+    address::RemoteAddr,
+    counters::Counters,
+    id::{Pid, Tid},
+    thread::ThreadState,
+};
 use unwinder::ModuleMap;
 
 use super::{
     Account, Capture, Read, eintr,
     look::is_alive,
+    reaper::Reaper,
     window::{IN_FLIGHT_MAX, Slots, dwarf_registers, learn_pages, stop_copy},
 };
 use crate::{
@@ -52,13 +58,23 @@ struct Flight {
     slot: usize,
 }
 
+/// A seized thread that has not reported yet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Pending {
+    pub(super) tid: Tid,
+    /// Its process: when the thread execs, the process's id becomes its own.
+    process: Pid,
+}
+
 /// The stops of all targets. Lives and dies on one thread.
 #[derive(Debug)]
 pub(super) struct Stops {
     slots: Slots,
     children: SignalFd,
     /// Seized threads that have not reported yet: late ones, and those that were killed in their stop.
-    pending: Vec<Tid>,
+    pending: Vec<Pending>,
+    /// Takes ends while we are blocked in a seize.
+    reaper: Reaper,
     heartbeat: Arc<Heartbeat>,
     /// What the watchdog was told last: that somebody may be stopped.
     beating: bool,
@@ -85,6 +101,7 @@ impl Stops {
             slots: Slots::new(),
             children: SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?,
             pending: Vec::with_capacity(1024),
+            reaper: Reaper::start()?,
             heartbeat,
             beating: false,
             shown_at: 0,
@@ -92,7 +109,7 @@ impl Stops {
     }
 
     /// The copy buffers and the interrupted threads that have not reported yet, to look at sleepers with.
-    pub(super) fn parts(&mut self) -> (&mut Slots, &[Tid]) {
+    pub(super) fn parts(&mut self) -> (&mut Slots, &[Pending]) {
         (&mut self.slots, &self.pending)
     }
 
@@ -101,7 +118,6 @@ impl Stops {
         if list.is_empty() {
             return;
         }
-        self.show_life();
         self.fly(list, &mut errand, reads);
         self.beat();
     }
@@ -116,7 +132,11 @@ impl Stops {
                     free.push(slot);
                     break;
                 };
-                match send(*tid, errand, slot) {
+                self.reaper
+                    .watch(flights.iter().map(|flight| flight.tid).chain(self.pending.iter().map(|late| late.tid)));
+                let sent = self.send(*tid, errand, slot);
+                self.reaper.rest();
+                match sent {
                     Ok(flight) => flights.push(flight),
                     Err(read) => {
                         free.push(slot);
@@ -145,7 +165,7 @@ impl Stops {
                         Counters::count(&mut errand.account.counters.lost, "ended_while_read");
                         reads.push((tid, Read::Ended));
                     }
-                    self.pending.retain(|pending| *pending != tid);
+                    self.ended(tid);
                 }
                 None => self.give_up(&mut flights, &mut free, errand, reads),
             }
@@ -164,7 +184,7 @@ impl Stops {
         let is_late = |flight: &mut Flight| now.saturating_sub(flight.sent) >= sys::ns(LATE_AFTER);
         for flight in flights.extract_if(.., is_late) {
             free.push(flight.slot);
-            self.pending.push(flight.tid);
+            self.pending.push(Pending { tid: flight.tid, process: errand.threads.pid() });
             errand.account.counters.late = errand.account.counters.late.saturating_add(1);
             if let Some(thread) = errand.threads.all.get_mut(&flight.tid) {
                 thread.late = true;
@@ -177,6 +197,7 @@ impl Stops {
     fn stopped(&mut self, flight: Flight, (signal, event): (i32, i32), errand: &mut Errand<'_>) -> Read {
         let tid = flight.tid;
         let stopped_at = monotonic_ns();
+        let process = errand.threads.pid();
         let Some(thread) = errand.threads.all.get_mut(&tid) else {
             self.let_go(tid, signal, event);
             return Read::Unread;
@@ -193,7 +214,7 @@ impl Stops {
                 wind_back(tid, registers);
             }
         }
-        let gone = self.detach(tid, signal, event);
+        let gone = self.detach(Pending { tid, process }, signal, event);
         let done = monotonic_ns();
         // The window is over.
         let switched = schedstat.is_none() || schedstat != flight.schedstat;
@@ -204,7 +225,8 @@ impl Stops {
         account.stop_max_ns = account.stop_max_ns.max(held);
         account.stops = account.stops.saturating_add(1);
         thread.retries = 0;
-        let (Ok(registers), Ok(())) = (registers, gone) else {
+        // Without the kept descriptor's word, the stopped thread may be another that got the id.
+        let (Ok(registers), Ok(()), true) = (registers, gone, is_alive(&thread.schedstat)) else {
             Counters::count(&mut account.counters.lost, "gone_while_stopped");
             return Read::Unread;
         };
@@ -218,6 +240,7 @@ impl Stops {
         let Some(slot) = self.slots.get_mut(slot) else { return Read::Unread };
         let pages: Vec<(u64, Box<[u8]>)> = slot.pages().map(|(at, bytes)| (at, bytes.into())).collect();
         learn_pages(thread, &pages);
+        thread.captures += 1;
         thread.fingerprint.words.clear();
         (thread.fingerprint.sp, thread.fingerprint.pc) = (registers.rsp, registers.rip);
         Read::Captured(Box::new(Capture {
@@ -225,6 +248,7 @@ impl Stops {
             state: thread.state.unwrap_or(ThreadState::OnCpu),
             stack: slot.stack().into(),
             pages,
+            number: thread.captures,
         }))
     }
 
@@ -258,12 +282,65 @@ impl Stops {
 
     /// Lets a stopped thread go with the signal that it was about to get. Who cannot be let go was killed in its stop:
     /// its parent is not told before we have taken its report.
-    fn detach(&mut self, tid: Tid, signal: i32, event: i32) -> Result<(), Errno> {
-        let gone = sys::detach(tid, if event == 0 { signal } else { 0 });
-        if gone.is_err() && !self.pending.contains(&tid) && self.pending.len() < self.pending.capacity() {
-            self.pending.push(tid);
+    fn detach(&mut self, thread: Pending, signal: i32, event: i32) -> Result<(), Errno> {
+        let gone = sys::detach(thread.tid, if event == 0 { signal } else { 0 });
+        let known = self.pending.iter().any(|pending| pending.tid == thread.tid);
+        if gone.is_err() && !known && self.pending.len() < self.pending.capacity() {
+            self.pending.push(thread);
         }
         gone
+    }
+
+    /// A thread has ended: it reports no more.
+    fn ended(&mut self, tid: Tid) {
+        self.pending.retain(|pending| pending.tid != tid);
+    }
+
+    /// Seizes and interrupts; what became of it when that failed.
+    fn send(&mut self, tid: Tid, errand: &mut Errand<'_>, slot: usize) -> Result<Flight, Read> {
+        let process = errand.threads.pid();
+        let Some(thread) = errand.threads.all.get_mut(&tid) else { return Err(Read::Unread) };
+        let pid = NixPid::from_raw(tid.0);
+        let mut text = [0; 128];
+        let schedstat = match thread.schedstat.read(&mut text) {
+            // The id may be another's by now.
+            Err(Errno::ESRCH | Errno::ENOENT) => return Err(Read::Ended),
+            read => read.ok().and_then(procfs::parse_schedstat),
+        };
+        match ptrace::seize(pid, ptrace::Options::empty()) {
+            Ok(()) => {}
+            Err(Errno::ESRCH) => return Err(Read::Ended),
+            Err(_) if !is_alive(&thread.schedstat) => return Err(Read::Ended),
+            Err(_) => {
+                thread.back_off(monotonic_ns());
+                Counters::count(&mut errand.account.counters.skipped, "traced_by_other");
+                return Err(Read::Unread);
+            }
+        }
+        self.show_life();
+        let sent = monotonic_ns();
+        if ptrace::interrupt(pid).is_err() {
+            // It has ended; or it was in an exec, and is seized under its process's id now.
+            self.pending.push(Pending { tid, process });
+            self.follow_execs();
+            Counters::count(&mut errand.account.counters.lost, "ended_while_read");
+            return Err(Read::Ended);
+        }
+        Ok(Flight { tid, sent, schedstat, slot })
+    }
+
+    /// Who execs takes the id of its process. Such a one is looked for under that id, and interrupted again: it would stay
+    /// traced, and its next signal would stop it, with nobody to let it go.
+    fn follow_execs(&mut self) {
+        self.pending.retain_mut(|pending| {
+            if procfs::is_traced(pending.tid) {
+                return true;
+            }
+            let moved = pending.tid.0 != pending.process.0 && procfs::is_traced(Tid(pending.process.0));
+            pending.tid = Tid(pending.process.0);
+            // Fails unless it is we who trace it, and it is not about to stop anyway.
+            moved && ptrace::interrupt(NixPid::from_raw(pending.tid.0)).is_ok()
+        });
     }
 
     /// A stop that nobody waits for any more: let it go at once, with its signal.
@@ -274,8 +351,9 @@ impl Stops {
         {
             wind_back(tid, &registers);
         }
-        if self.detach(tid, signal, event).is_ok() {
-            self.pending.retain(|pending| *pending != tid);
+        let known = self.pending.iter().find(|pending| pending.tid == tid).copied();
+        if self.detach(known.unwrap_or(Pending { tid, process: Pid(tid.0) }), signal, event).is_ok() {
+            self.ended(tid);
         }
     }
 
@@ -284,7 +362,7 @@ impl Stops {
         while let Ok(Some(wait)) = sys::wait_any() {
             match wait {
                 Wait::Stopped { tid, signal, event } => self.let_go(tid, signal, event),
-                Wait::Ended { tid, .. } => self.pending.retain(|pending| *pending != tid),
+                Wait::Ended { tid, .. } => self.ended(tid),
             }
         }
     }
@@ -292,10 +370,9 @@ impl Stops {
     /// Waits until `deadline`, answering stops that come late.
     pub(super) fn idle(&mut self, deadline: u64) {
         loop {
+            // Also when nothing is pending: a thread may be traced under an id that we do not know.
+            self.answer();
             let owed = !self.pending.is_empty();
-            if owed {
-                self.answer();
-            }
             self.beat();
             let now = monotonic_ns();
             if now >= deadline {
@@ -303,8 +380,18 @@ impl Stops {
             }
             let left = deadline.saturating_sub(now);
             self.sleep(if owed { left.min(LATE_LOOK_NS) } else { left });
-            // Whose id went with an exec will never report: the thread that has it now is not traced.
-            self.pending.retain(|tid| procfs::is_traced(*tid));
+            if owed {
+                self.answer();
+                self.follow_execs();
+            }
+        }
+    }
+
+    /// To be called again and again by what takes long: answers stops that come meanwhile, and shows life.
+    pub(super) fn breathe(&mut self) {
+        if !self.pending.is_empty() && monotonic_ns().saturating_sub(self.shown_at) > LIFE_NS {
+            self.answer();
+            self.beat();
         }
     }
 
@@ -341,28 +428,6 @@ impl Drop for Stops {
     fn drop(&mut self) {
         self.heartbeat.close();
     }
-}
-
-/// Seizes and interrupts; what became of it when that failed.
-fn send(tid: Tid, errand: &mut Errand<'_>, slot: usize) -> Result<Flight, Read> {
-    let Some(thread) = errand.threads.all.get_mut(&tid) else { return Err(Read::Unread) };
-    let pid = NixPid::from_raw(tid.0);
-    let mut text = [0; 128];
-    let schedstat = thread.schedstat.read(&mut text).ok().and_then(procfs::parse_schedstat);
-    match ptrace::seize(pid, ptrace::Options::empty()) {
-        Ok(()) => {}
-        Err(Errno::ESRCH) => return Err(Read::Ended),
-        Err(_) if !is_alive(&thread.schedstat) => return Err(Read::Ended),
-        Err(_) => {
-            thread.back_off(monotonic_ns());
-            Counters::count(&mut errand.account.counters.skipped, "traced_by_other");
-            return Err(Read::Unread);
-        }
-    }
-    let sent = monotonic_ns();
-    // It cannot fail but by the thread's end; then wait() reports that end, or the flight grows late and is dropped.
-    let _ = ptrace::interrupt(pid);
-    Ok(Flight { tid, sent, schedstat, slot })
 }
 
 /// Whether our interrupt made the stop: else it is a signal's, and what that signal aborted is the program's to know.
