@@ -34,3 +34,23 @@ fn replaced(name: &str) {
     assert!(last.threads.iter().any(|thread| thread.path().contains("spin_thread;spin_until")), "{last:?}");
     assert_eq!(target.finish()["execs_left"], 0);
 }
+
+/// Check that a thread that execs while it is being seized is let go: it has its process's id from then on.
+#[test]
+fn exec_while_seized() {
+    let _turn = turn();
+    let Some(mut target) = Program::start("exec_seized", &[]) else { return };
+    let run = record(target.pid(), 30, &[]).wait(Duration::from_mins(1));
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert_eq!(target.report()["traced"], 0);
+}
+
+/// Check that an exec that ends threads which are being read waits for nobody for long.
+#[test]
+fn exec_among_many_threads() {
+    let _turn = turn();
+    let Some(mut target) = Program::start("exec_many", &[]) else { return };
+    let run = record(target.pid(), 30, &[]).wait(Duration::from_mins(1));
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert_eq!(target.report()["execs"], "all");
+}

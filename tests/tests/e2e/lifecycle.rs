@@ -47,6 +47,16 @@ fn exit_code_of_a_command() {
     assert_eq!(run(&["record", "-o", "/dev/null", "--", "/nowhere/to/be/found"], SOON).code, 127);
 }
 
+/// Check that the exit code of a command is right also when it ends while its threads are read.
+#[test]
+fn exit_code_of_a_command_that_is_read() {
+    let _turn = turn();
+    let Some(program) = build("thread_exits") else { return };
+    let run = || run(&["record", "--rate", "997", "-o", "/dev/null", "--", program.to_str().unwrap()], SOON).code;
+    let codes: Vec<i32> = std::iter::repeat_with(run).take(20).collect();
+    assert_eq!(codes, [3; 20]);
+}
+
 /// Check that threads whose leader has ended are read, with names.
 #[test]
 fn zombie_leader() {

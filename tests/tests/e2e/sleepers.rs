@@ -64,3 +64,14 @@ fn event_loop() {
     assert!(seen["waits_per_s"].as_u64().unwrap() > 3000, "{seen}");
     assert!(samples(&collapsed(&run.stdout), "event_loop") > 4000, "{}", run.stderr);
 }
+
+/// Check that `read` on a socket with a timeout sees no EINTR.
+#[test]
+fn read_with_a_timeout() {
+    let _turn = turn();
+    let Some(mut target) = Program::start("socket_timeout", &["4"]) else { return };
+    let run = record(target.pid(), 3, &["--rate", "997"]).wait(Duration::from_mins(1));
+    let seen = target.report();
+    assert_eq!(seen["eintr"], 0, "{seen} {}", run.stderr);
+    assert!(seen["reads"].as_u64().unwrap() > 5000, "{seen}");
+}
