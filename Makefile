@@ -69,6 +69,7 @@ bench: ## The benches behind docs/measurements.md: us, the rival, the ratio
 	benches/scripts/measure $(RELEASE_BIN)
 	benches/scripts/against-eu-stack $(RELEASE_BIN)
 
-fault: ## 200 times kill -9 of the agent against a busy, signalled target
+fault: ## 200 times kill -9 of the agent against a busy, signalled target, 1,000 times of serve while it is sent to
 	$(CARGO) build --release --locked --bin sentry-profiled
 	SENTRY_PROFILED_BIN=$(RELEASE_BIN) $(CARGO) run --release --locked --package tests --bin fault-run
+	SENTRY_PROFILED_BIN=$(RELEASE_BIN) $(CARGO) run --release --locked --package tests --bin serve-fault

@@ -3,10 +3,16 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use config::Native;
 use sampler::watchdog::HANG_MAX;
 use tracing::error;
 
-use crate::{dump, exit::Failure, record, run};
+use crate::{
+    ask::{self, check::StoreCommand, diff::DiffArguments, export::ExportArguments, top::TopArguments},
+    dump,
+    exit::Failure,
+    record, run,
+};
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -35,9 +41,16 @@ pub struct RunArguments {
     /// Whom and how to sample.
     #[command(flatten)]
     pub target: TargetArguments,
-    /// Where the chunks go; without it they are kept in a local folder [env: SENTRY_DSN]
+    /// Where the chunks go; without it they are kept here, and a page shows them. `ps` shows it to every user: rather set
+    /// SENTRY_DSN, or shipping.dsn in the settings file [env: SENTRY_DSN]
     #[arg(long, value_name = "DSN", help_heading = "Output")]
     pub dsn: Option<String>,
+    /// Where the page is served when there is no DSN [default: 127.0.0.1:4141, or any free port]
+    #[arg(long, value_name = "ADDR", help_heading = "Output", conflicts_with = "dsn")]
+    pub listen: Option<std::net::SocketAddr>,
+    /// Open the page in the browser
+    #[arg(long, help_heading = "Output", conflicts_with = "dsn")]
+    pub open: bool,
     /// Version of the target, as Sentry shows it
     #[arg(long, help_heading = "Output")]
     pub release: Option<String>,
@@ -58,10 +71,13 @@ pub struct RunArguments {
 /// Whom and how to sample.
 #[derive(Debug, Args, Clone)]
 pub struct TargetArguments {
-    /// Process to profile; may be given several times
+    /// Process to profile, with the children that it forks, until all of them have ended; may be given several times
     #[arg(long = "pid", short = 'p', value_name = "PID", help_heading = "Targets")]
     pub pids: Vec<i32>,
-    /// Program to start and profile
+    /// Leave out the children that the targets fork
+    #[arg(long, help_heading = "Targets")]
+    pub no_children: bool,
+    /// Program to start and profile, with the children that it forks, until the program itself has ended
     #[arg(last = true, value_name = "COMMAND", help_heading = "Targets")]
     pub command: Vec<std::ffi::OsString>,
     /// Stop after this long: 30, 30s, 5m, 1h30m
@@ -73,6 +89,33 @@ pub struct TargetArguments {
     /// Stop a sleeping thread once a sleep where its stack cannot be followed without rbp and its call restarts unseen
     #[arg(long, help_heading = "Sampling")]
     pub stop_for_rbp: bool,
+    /// What is shown.
+    #[command(flatten)]
+    pub view: ViewArguments,
+}
+
+/// What of the samples is shown. Without a flag the environment and the settings file say.
+#[derive(Debug, Args, Clone)]
+#[group(multiple = true)]
+pub struct ViewArguments {
+    /// Leave out threads that sleep
+    #[arg(long, help_heading = "What is shown", conflicts_with_all = ["on_cpu", "gil"])]
+    pub no_idle: bool,
+    /// Only what ran on a CPU
+    #[arg(long, help_heading = "What is shown", conflicts_with = "gil")]
+    pub on_cpu: bool,
+    /// Only the thread that held Python's global interpreter lock
+    #[arg(long, help_heading = "What is shown")]
+    pub gil: bool,
+    /// Native frames of Python programs: merged, off or only [default: merged]
+    #[arg(long, value_name = "HOW", help_heading = "What is shown")]
+    pub native: Option<Native>,
+    /// Keep frames of the interpreter that only show how it calls
+    #[arg(long, help_heading = "What is shown")]
+    pub keep_interpreter_frames: bool,
+    /// Folder of the application's own Python files [default: the target's working directory]
+    #[arg(long, value_name = "DIR", help_heading = "What is shown")]
+    pub project_root: Option<String>,
 }
 
 /// The verbs.
@@ -84,6 +127,17 @@ pub enum Command {
     Dump(DumpArguments),
     /// Say what would prevent or weaken profiling, and what to do
     Doctor(DoctorArguments),
+    /// Print the functions that took most time, of what a server or a folder keeps
+    Top(TopArguments),
+    /// Print what became more or less of the time between two windows or releases
+    Diff(DiffArguments),
+    /// Write what a server or a folder keeps as a file for other tools
+    Export(ExportArguments),
+    /// Look after a folder of profiles
+    #[command(subcommand)]
+    Store(StoreCommand),
+    /// Receive profiles of agents and SDKs, keep them, and show them
+    Serve(ServeArguments),
     /// End the agent when it hangs with a thread stopped (started by the agent itself)
     #[command(hide = true)]
     Watchdog {
@@ -115,15 +169,12 @@ pub struct RecordArguments {
     /// What to write
     #[arg(long, short = 'f', value_enum, default_value_t = Format::Collapsed)]
     pub format: Format,
-    /// Only what ran on a CPU
-    #[arg(long)]
-    pub on_cpu: bool,
     /// File and line behind each function (collapsed)
     #[arg(long)]
     pub lines: bool,
 }
 
-/// Formats of `record`.
+/// Formats of `record` and `export`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// One line a distinct stack, for flamegraph.pl and its kin
@@ -132,6 +183,8 @@ pub enum Format {
     Speedscope,
     /// For `go tool pprof`
     Pprof,
+    /// For profiler.firefox.com
+    Firefox,
     /// Sentry's sample format v2, one chunk a line
     Sentry,
 }
@@ -148,6 +201,9 @@ pub struct DumpArguments {
     /// Stop sleeping threads where their stack needs it and their call restarts unseen
     #[arg(long)]
     pub stop_for_rbp: bool,
+    /// What is shown.
+    #[command(flatten)]
+    pub view: ViewArguments,
 }
 
 /// `sentry-profiled doctor`.
@@ -161,12 +217,31 @@ pub struct DoctorArguments {
     pub json: bool,
 }
 
+/// `sentry-profiled serve`.
+#[derive(Debug, Args)]
+pub struct ServeArguments {
+    /// Address and port; beyond this machine the settings must have a token and projects [default: 127.0.0.1:4141]
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<std::net::SocketAddr>,
+    /// Folder of all that is kept
+    #[arg(long, value_name = "DIR")]
+    pub store: Option<PathBuf>,
+    /// Settings file (TOML)
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
 /// Does what was typed.
 pub fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
     match arguments.command {
         Some(Command::Record(record)) => record::record(&record),
         Some(Command::Dump(dump)) => dump::dump(&dump),
         Some(Command::Doctor(doctor)) => crate::doctor::doctor(&doctor),
+        Some(Command::Top(top)) => ask::top::top(&top),
+        Some(Command::Diff(diff)) => ask::diff::diff(&diff),
+        Some(Command::Export(export)) => ask::export::export(&export),
+        Some(Command::Store(store)) => ask::check::store(&store),
+        Some(Command::Serve(serve)) => crate::serve::serve(&serve),
         Some(Command::Watchdog { heartbeat, agent }) => {
             if sampler::watchdog::run(heartbeat, agent)? {
                 error!(agent, limit = ?HANG_MAX, "Nothing was heard of the sampler while it held a thread; the agent was ended.");

@@ -11,11 +11,15 @@ use std::{
 
 use profile::{
     chunk::Namer,
+    code::{Code, CodeIndex},
     feed::{Event, StackId},
     frame::Frame,
     id::{Pid, Tid},
-    stack::{RawFrame, RawStack, StackEnd, Truncation},
-    thread::ThreadState,
+    machinery::{Folding, Shown, shown},
+    module::{Module, ModuleIndex},
+    naming::named_by_itself,
+    stack::{RawFrame, RawStack, Truncation},
+    thread::{Filter, State},
 };
 use sampler::{Output, Sampler, Settings, Sink, Target, TargetId};
 use serde::Serialize;
@@ -24,35 +28,46 @@ use crate::{
     cli::DumpArguments,
     exit::Failure,
     naming::{Naming, Patience},
-    startup,
+    settings,
+    startup::{self, Signals},
 };
 
 /// A thread that cannot be read by then is shown without frames.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// Debug files that are being fetched are waited for so long, or until ^C.
+const FETCH_PATIENCE: Duration = Duration::from_secs(10);
 /// A few more ticks, for copies that were too short at first.
 const SETTLE: Duration = Duration::from_millis(60);
 
 /// Reads, names, prints.
 pub fn dump(arguments: &DumpArguments) -> Result<u8, Failure> {
-    let _signals = startup::block_signals()?;
+    let settings = settings::of_dump(arguments)?;
+    let debuginfod = settings::debuginfod(&settings)?;
+    let signals = startup::block_signals()?;
     let target = Target::open(Pid(arguments.pid)).map_err(Failure::refused)?;
     let pid = target.pid;
     startup::raise_descriptor_limit();
+    startup::bound_real_time();
     let heartbeat = startup::start_watchdog()?;
-    let (naming, thread) = Naming::start(symbolizer::Settings::default(), Patience::Foreground, None)?;
+    let (naming, thread) = Naming::start(symbolizer::Settings::default(), Patience::Foreground, debuginfod.as_ref())?;
     let seen = Arc::new(Mutex::new(Seen::default()));
     let sink = Box::new(Collect { seen: Arc::clone(&seen), naming: naming.clone() });
-    let settings = Settings { rate_hz: 200.0, stop_for_rbp: arguments.stop_for_rbp };
-    let mut sampler = Sampler::start(settings, heartbeat, sink)?;
+    let keep_interpreter_frames = settings.python.keep_interpreter_frames;
+    let sampling = Settings { rate_hz: 200.0, ..settings::sampling(&settings) };
+    let mut sampler = Sampler::start(sampling, heartbeat, sink)?;
     let id = sampler.reserve();
     sampler.add(id, target, false)?;
     wait(&seen);
     drop(sampler);
+    if debuginfod.is_some() {
+        wait_for_files(&naming, &signals);
+    }
     let seen = std::mem::take(&mut *seen.lock().unwrap_or_else(PoisonError::into_inner));
-    let threads = seen.named(&mut naming.namer(id));
+    let was_read = !seen.threads.is_empty();
+    let threads = seen.named(&mut naming.namer(id), keep_interpreter_frames, settings::filter(&settings));
     drop(naming);
     drop(thread.join());
-    if threads.is_empty() {
+    if !was_read {
         return Err(Failure::Failed(anyhow::anyhow!("process {pid} ended before it could be read")));
     }
     let dump = Dump { pid: pid.0, threads };
@@ -79,11 +94,21 @@ fn wait(seen: &Mutex<Seen>) {
     }
 }
 
+fn wait_for_files(naming: &Naming, signals: &Signals) {
+    let began = Instant::now();
+    let interrupted = || matches!(signals.0.read_signal(), Ok(Some(_)));
+    while began.elapsed() < FETCH_PATIENCE && naming.awaits_files() && !interrupted() {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// What came until now.
 #[derive(Default)]
 struct Seen {
     threads: BTreeMap<Tid, SeenThread>,
     stacks: BTreeMap<StackId, RawStack>,
+    codes: BTreeMap<CodeIndex, Code>,
+    modules: BTreeMap<ModuleIndex, Module>,
     ticks: u64,
     gone: bool,
 }
@@ -91,19 +116,21 @@ struct Seen {
 #[derive(Default)]
 struct SeenThread {
     name: String,
-    stack: Option<(StackId, ThreadState)>,
+    stack: Option<(StackId, State)>,
 }
 
 impl Seen {
     fn has_short_copies(&self) -> bool {
         self.threads.values().any(|thread| {
             let stack = thread.stack.and_then(|(stack, _)| self.stacks.get(&stack));
-            stack.is_some_and(|stack| stack.end == StackEnd::Truncated(Truncation::BeyondCopy))
+            stack.is_some_and(|stack| stack.end.truncation() == Some(Truncation::BeyondCopy))
         })
     }
 
     fn apply(&mut self, event: Event) {
         match event {
+            Event::Code(index, code) => drop(self.codes.insert(index, code)),
+            Event::Module(index, module) => drop(self.modules.insert(index, module)),
             Event::Stack(id, stack) => drop(self.stacks.insert(id, stack)),
             Event::Thread { tid, name } => self.threads.entry(tid).or_default().name = name,
             Event::Tick { .. } => self.ticks += 1,
@@ -115,11 +142,14 @@ impl Seen {
         }
     }
 
-    fn named(&self, namer: &mut dyn Namer) -> Vec<DumpThread> {
-        self.threads.iter().map(|(tid, thread)| self.thread(*tid, thread, namer)).collect()
+    /// The threads whose states the filter keeps; what is not known is kept.
+    fn named(&self, namer: &mut dyn Namer, keep_all: bool, filter: Filter) -> Vec<DumpThread> {
+        let is_kept = |thread: &SeenThread| thread.stack.is_none_or(|(_, state)| filter.keeps(state));
+        let kept = self.threads.iter().filter(|(_, thread)| is_kept(thread));
+        kept.map(|(tid, thread)| self.thread(*tid, thread, namer, keep_all)).collect()
     }
 
-    fn thread(&self, tid: Tid, thread: &SeenThread, namer: &mut dyn Namer) -> DumpThread {
+    fn thread(&self, tid: Tid, thread: &SeenThread, namer: &mut dyn Namer, keep_all: bool) -> DumpThread {
         let read = thread.stack.and_then(|(id, state)| Some((self.stacks.get(&id)?, state)));
         let Some((stack, state)) = read else {
             let state = "unknown".to_owned();
@@ -127,25 +157,53 @@ impl Seen {
                 tid: tid.0,
                 name: thread.name.clone(),
                 state,
+                gil: None,
                 frames: Vec::new(),
                 end: "unread".to_owned(),
             };
         };
-        let frames = stack.frames.iter().flat_map(|frame| frames(*frame, namer)).collect();
         DumpThread {
             tid: tid.0,
             name: thread.name.clone(),
-            state: state.to_string(),
-            frames,
+            state: state.thread.to_string(),
+            gil: state.gil.map(|gil| gil.to_string()),
+            frames: self.frames(stack, namer, keep_all),
             end: stack.end.to_string(),
+        }
+    }
+
+    /// The frames of a stack; without the machinery of an interpreter where there are frames of its language.
+    fn frames(&self, stack: &RawStack, namer: &mut dyn Namer, keep_all: bool) -> Vec<DumpFrame> {
+        let is_interpreted = |frame: &RawFrame| frame.is_interpreted(|index| self.codes.get(&index));
+        let condensed = !keep_all && stack.frames.iter().any(is_interpreted);
+        let (mut folding, mut out) = (Folding::default(), Vec::with_capacity(stack.frames.len()));
+        for raw in &stack.frames {
+            let (frames, is_fold) = self.shown(raw, namer, condensed);
+            if !frames.is_empty() && folding.writes(is_fold) {
+                out.extend(lines(&frames, *raw));
+            }
+        }
+        out
+    }
+
+    /// The frames of an address, and whether they stand for a fold.
+    fn shown(&self, raw: &RawFrame, namer: &mut dyn Namer, condensed: bool) -> (Arc<[Frame]>, bool) {
+        let RawFrame::Native(native) = raw else {
+            // Paths are shown as short as they are: no working directory is needed.
+            return (named_by_itself(raw, None, |index| self.codes.get(&index)).into_iter().collect(), false);
+        };
+        let named = namer.name(native);
+        let module = native.module.and_then(|index| self.modules.get(&index));
+        match if condensed { shown(&named, module) } else { Shown::Frames(named) } {
+            Shown::Frames(frames) => (frames, false),
+            Shown::Fold(frame) => ([frame].into(), true),
         }
     }
 }
 
-fn frames(raw: RawFrame, namer: &mut dyn Namer) -> Vec<DumpFrame> {
-    let named = namer.name(&raw);
-    let last = named.len().saturating_sub(1);
-    named.iter().enumerate().map(|(place, frame)| DumpFrame::new(frame, raw, place < last)).collect()
+fn lines(frames: &[Frame], raw: RawFrame) -> impl Iterator<Item = DumpFrame> {
+    let last = frames.len().saturating_sub(1);
+    frames.iter().enumerate().map(move |(place, frame)| DumpFrame::new(frame, raw, place < last))
 }
 
 struct Collect {
@@ -158,11 +216,12 @@ impl Sink for Collect {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         match output {
             Output::Event(Event::Stack(id, stack)) => {
-                self.naming.prepare(target, stack.frames.clone());
+                self.naming.prepare(target, stack.native().copied().collect());
                 seen.apply(Event::Stack(id, stack));
             }
             Output::Event(event) => seen.apply(event),
             Output::ModuleFile(index, file) => self.naming.module(target, index, file),
+            Output::Hint(hint) => self.naming.hint(hint),
             Output::Gone { .. } => seen.gone = true,
         }
     }
@@ -180,6 +239,9 @@ struct DumpThread {
     tid: i32,
     name: String,
     state: String,
+    /// `held`, `awaited` or `free`, of a thread of an interpreter that has such a lock.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gil: Option<String>,
     frames: Vec<DumpFrame>,
     end: String,
 }
@@ -190,7 +252,8 @@ struct DumpFrame {
     module: Option<String>,
     file: Option<String>,
     line: Option<u32>,
-    address: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address: Option<String>,
     inlined: bool,
 }
 
@@ -202,7 +265,7 @@ impl DumpFrame {
             module: text(&frame.module),
             file: text(&frame.filename),
             line: frame.line,
-            address: raw.pc.to_string(),
+            address: raw.native().map(|raw| raw.pc.to_string()),
             inlined,
         }
     }
@@ -213,7 +276,8 @@ impl Dump {
     fn text(&self) -> String {
         let mut text = format!("Process {}\n", self.pid);
         for thread in &self.threads {
-            let _ = writeln!(text, "\nThread {} \"{}\" ({})", thread.tid, thread.name, thread.state);
+            let gil = thread.gil.as_ref().map(|gil| format!(", gil {gil}")).unwrap_or_default();
+            let _ = writeln!(text, "\nThread {} \"{}\" ({}{gil})", thread.tid, thread.name, thread.state);
             for frame in &thread.frames {
                 let _ = writeln!(text, "    {}", frame.text());
             }
@@ -227,10 +291,10 @@ impl Dump {
 
 impl DumpFrame {
     fn text(&self) -> String {
-        let mut text = self.function.clone().unwrap_or_else(|| self.address.clone());
+        let mut text = self.function.clone().or_else(|| self.address.clone()).unwrap_or_default();
         if let Some(file) = &self.file {
             let _ = write!(text, " ({file}{})", self.line.map(|line| format!(":{line}")).unwrap_or_default());
-        } else if let Some(module) = &self.module {
+        } else if let Some(module) = self.module.as_ref().filter(|module| text != format!("[{module}]")) {
             let _ = write!(text, " [{module}]");
         }
         if self.inlined {

@@ -1,6 +1,6 @@
 //! How the program ends: one enum of failures, one place that prints them and picks the exit code.
 
-use std::{error::Error, fmt::Write as _, io::Write as _, process::ExitCode};
+use std::{borrow::Cow, error::Error, fmt::Write as _, io::Write as _, process::ExitCode};
 
 /// What ended the program before its work was done.
 #[derive(Debug)]
@@ -15,6 +15,17 @@ pub enum Failure {
     Config(anyhow::Error, &'static str),
     /// A failure with advice. Exit code 1.
     Hinted(anyhow::Error, &'static str),
+    /// Who was to be asked is not there. Exit code 69.
+    Unreachable(anyhow::Error, &'static str),
+    /// Who was asked says no, with its own advice.
+    Answered {
+        /// What it said.
+        error: anyhow::Error,
+        /// What to do.
+        hint: String,
+        /// The exit code.
+        code: u8,
+    },
 }
 
 impl<E: Into<anyhow::Error>> From<E> for Failure {
@@ -40,14 +51,16 @@ pub fn report(result: Result<u8, Failure>) -> ExitCode {
     match result {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
-            let (error, hint, code) = match failure {
+            let (error, hint, code): (_, Option<Cow<'static, str>>, _) = match failure {
                 Failure::Failed(error) => (error, None, 1),
-                Failure::Usage(text) => (anyhow::anyhow!(text), Some("see `sentry-profiled --help`"), 2),
-                Failure::NotPermitted(error, hint) => (error, Some(hint), 77),
-                Failure::Config(error, hint) => (error, Some(hint), 78),
-                Failure::Hinted(error, hint) => (error, Some(hint), 1),
+                Failure::Usage(text) => (anyhow::anyhow!(text), Some("see `sentry-profiled --help`".into()), 2),
+                Failure::NotPermitted(error, hint) => (error, Some(hint.into()), 77),
+                Failure::Config(error, hint) => (error, Some(hint.into()), 78),
+                Failure::Hinted(error, hint) => (error, Some(hint.into()), 1),
+                Failure::Unreachable(error, hint) => (error, Some(hint.into()), 69),
+                Failure::Answered { error, hint, code } => (error, Some(hint.into()), code),
             };
-            print(&*error, hint);
+            print(&*error, hint.as_deref());
             ExitCode::from(code)
         }
     }

@@ -2,7 +2,7 @@
 //! Holds the symbolizer; knows nothing of chunks.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     fs::File,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -18,7 +18,7 @@ use profile::{
     chunk::Namer,
     frame::{Frame, Missing},
     module::ModuleIndex,
-    stack::RawFrame,
+    stack::NativeFrame,
 };
 use sampler::{
     ModuleFile, TargetId,
@@ -56,16 +56,18 @@ impl Patience {
     }
 }
 
-type Named = HashMap<(TargetId, RawFrame), Arc<[Frame]>>;
+type Named = HashMap<(TargetId, NativeFrame), Arc<[Frame]>>;
 type Names = Arc<Mutex<Named>>;
 
 enum Request {
     Module(TargetId, ModuleIndex, ModuleFile),
-    Frames(TargetId, Vec<RawFrame>),
+    Frames(TargetId, Vec<NativeFrame>),
     Forget(TargetId),
     Gone(TargetId),
     Sync(Sender<()>),
+    Hint(String),
     Hints(Sender<Vec<String>>),
+    Awaits(Sender<bool>),
 }
 
 /// A handle on the naming thread. The thread ends with the last handle.
@@ -99,7 +101,7 @@ impl Naming {
     }
 
     /// Frames that will be asked for.
-    pub fn prepare(&self, target: TargetId, frames: Vec<RawFrame>) {
+    pub fn prepare(&self, target: TargetId, frames: Vec<NativeFrame>) {
         drop(self.requests.send(Request::Frames(target, frames)));
     }
 
@@ -120,7 +122,24 @@ impl Naming {
         ready
     }
 
-    /// What to install for better names.
+    /// The names that are known by now: waits for none.
+    pub fn known(&self, target: TargetId) -> Ready<'_> {
+        Ready { naming: self, target, deadline: Instant::now() }
+    }
+
+    /// Whether debug files are being fetched for what was asked so far, which may say more.
+    pub fn awaits_files(&self) -> bool {
+        let (reply, answer) = channel();
+        drop(self.requests.send(Request::Awaits(reply)));
+        answer.recv_timeout(CLOSE_WAIT).unwrap_or(false)
+    }
+
+    /// What a user could do for better names, as the sampler sees it.
+    pub fn hint(&self, hint: String) {
+        drop(self.requests.send(Request::Hint(hint)));
+    }
+
+    /// What to install, or to do, for better names.
     pub fn hints(&self) -> Vec<String> {
         let (reply, answer) = channel();
         drop(self.requests.send(Request::Hints(reply)));
@@ -145,7 +164,7 @@ impl Ready<'_> {
         let _ = answer.recv_timeout(self.deadline.saturating_duration_since(Instant::now()));
     }
 
-    fn known(&self, frame: &RawFrame) -> Option<Arc<[Frame]>> {
+    fn known(&self, frame: &NativeFrame) -> Option<Arc<[Frame]>> {
         let names = self.naming.names.lock().unwrap_or_else(PoisonError::into_inner);
         let named = names.get(&(self.target, *frame))?;
         let postponed = named.first().is_some_and(|frame| frame.missing == Some(Missing::Budget));
@@ -154,7 +173,7 @@ impl Ready<'_> {
 }
 
 impl Namer for Ready<'_> {
-    fn name(&mut self, frame: &RawFrame) -> Arc<[Frame]> {
+    fn name(&mut self, frame: &NativeFrame) -> Arc<[Frame]> {
         if let Some(named) = self.known(frame) {
             return named;
         }
@@ -175,6 +194,8 @@ struct Worker {
     symbolizer: Symbolizer,
     modules: HashMap<(TargetId, ModuleIndex), (ModuleKey, LoadBias)>,
     names: Names,
+    /// Those of the sampler.
+    hints: BTreeSet<String>,
     patience: Patience,
     fetch: Option<Arc<Debuginfod>>,
     /// When the symbolizer may drop what is not in use; `None`: it holds nothing of that.
@@ -187,7 +208,7 @@ impl Worker {
         if let Some(fetch) = &fetch {
             symbolizer = symbolizer.with_fetch(Arc::clone(fetch) as Arc<dyn Fetch>);
         }
-        Self { symbolizer, modules: HashMap::new(), names, patience, fetch, rest_at: None }
+        Self { symbolizer, modules: HashMap::new(), names, hints: BTreeSet::new(), patience, fetch, rest_at: None }
     }
 
     /// Until the last handle is gone.
@@ -244,7 +265,13 @@ impl Worker {
                 });
             }
             Request::Sync(reply) => drop(reply.send(())),
-            Request::Hints(reply) => drop(reply.send(self.symbolizer.hints())),
+            Request::Hint(hint) => drop(self.hints.insert(hint)),
+            Request::Hints(reply) => {
+                drop(reply.send(self.hints.iter().cloned().chain(self.symbolizer.hints()).collect()));
+            }
+            Request::Awaits(reply) => {
+                let _ = reply.send(self.fetch.as_ref().is_some_and(|fetch| fetch.has_work()));
+            }
         }
     }
 
@@ -256,16 +283,16 @@ impl Worker {
         }
         let better: HashSet<ModuleKey> =
             arrived.iter().flat_map(|build_id| self.symbolizer.arrived(build_id)).collect();
-        let is_better = |target: TargetId, frame: RawFrame| {
+        let is_better = |target: TargetId, frame: NativeFrame| {
             let module = frame.module.and_then(|index| self.modules.get(&(target, index)));
             module.is_some_and(|(key, _)| better.contains(key))
         };
-        let again: Vec<(TargetId, RawFrame)> =
+        let again: Vec<(TargetId, NativeFrame)> =
             self.names().keys().copied().filter(|(target, frame)| is_better(*target, *frame)).collect();
         self.name(again.into_iter());
     }
 
-    fn name(&mut self, frames: impl Iterator<Item = (TargetId, RawFrame)>) {
+    fn name(&mut self, frames: impl Iterator<Item = (TargetId, NativeFrame)>) {
         let mut budget = Budget::new(self.patience.batch_time(), BATCH_BYTES);
         self.rest_at = self.rest_at.or_else(|| Some(Instant::now() + REST_AFTER));
         // What lies together is read together.

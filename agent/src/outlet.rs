@@ -1,4 +1,4 @@
-//! Where closed chunks go: to a Sentry server through the spool, into a local folder, or to whoever collects them.
+//! Where closed chunks go: to a Sentry server through the spool, into a store of our own, or to whoever collects them.
 
 use std::{
     error::Error,
@@ -9,7 +9,7 @@ use profile::chunk::Chunk;
 use tracing::error;
 
 use crate::{
-    folder::Folder,
+    local::Local,
     ship::{Reason, Shipper, journal::Closed},
 };
 
@@ -18,8 +18,8 @@ use crate::{
 pub enum Outlet {
     /// A server.
     Ship(Arc<Shipper>),
-    /// Files.
-    Keep(Folder),
+    /// A store in this process, and those who look at it.
+    Keep(Arc<Local>),
     /// Memory, for an export at the end.
     Collect(Arc<Mutex<Vec<Chunk>>>),
     /// Nobody: only the recording matters.
@@ -43,10 +43,10 @@ impl Outlet {
                     );
                 }
             }
-            Self::Keep(folder) => match folder.keep(&chunk) {
-                Ok(_) => discard(journal),
+            Self::Keep(local) => match local.keep(&chunk) {
+                Ok(()) => discard(journal),
                 Err(error) => error!(
-                    error = &*error as &dyn Error,
+                    error = &error as &dyn Error,
                     "A chunk could not be kept; its journal is kept for the next start."
                 ),
             },
@@ -67,7 +67,8 @@ impl Outlet {
     }
 }
 
-fn discard(journal: Option<Closed>) {
+/// The journal of a chunk that is durable, or of nothing.
+pub fn discard(journal: Option<Closed>) {
     if let Some(Err(error)) = journal.map(Closed::delete) {
         error!(%error, "A journal cannot be deleted; its chunk may come twice.");
     }

@@ -14,15 +14,22 @@ use std::{
 };
 
 use anyhow::Context;
-use profile::{chunk::SessionInfo, counters::Counters, feed::Event, record::Recorded};
+use profile::{
+    chunk::{Chunk, Platform, SessionInfo},
+    counters::Counters,
+    feed::Event,
+    record::Recorded,
+};
 use sampler::{Output, Sink, TargetId};
 use tracing::warn;
 
 use crate::{
+    clocks,
     naming::Naming,
-    outlet::Outlet,
-    session::{ClosedChunk, Keep, Session, Summary},
-    ship::Journal,
+    outlet::{Outlet, discard},
+    report::{Report, Summary},
+    session::{ClosedChunk, Keep, Session},
+    ship::{Journal, journal::Closed},
 };
 
 /// With no event for this long, what the journal holds back is written.
@@ -43,14 +50,19 @@ pub struct Progress {
     pub running: usize,
     /// Threads that slept at theirs.
     pub sleeping: usize,
-    /// Targets that have ended.
-    pub gone: usize,
+    /// Sessions that go on.
+    pub processes: usize,
     /// Chunks closed.
     pub chunks: usize,
 }
 
 enum Message {
-    Open(TargetId, Box<SessionInfo>),
+    /// Told at the end also when nothing of it was sampled, if `given`.
+    Open {
+        id: TargetId,
+        info: Box<SessionInfo>,
+        given: bool,
+    },
     Output(TargetId, Output),
     /// A moment at which the chunk that is due can be closed.
     Close(TargetId),
@@ -59,10 +71,10 @@ enum Message {
 /// What came of all sessions, in the order in which they ended.
 #[derive(Debug, Default)]
 pub struct Finished {
-    /// As far as recordings were kept.
+    /// As far as recordings were kept whole.
     pub recorded: Vec<Recorded>,
-    /// Of those whose chunks were kept or shipped.
-    pub summaries: Vec<Summary>,
+    /// What they came to.
+    pub report: Report,
 }
 
 /// The running pipeline.
@@ -71,9 +83,12 @@ pub struct Pipeline {
     messages: Sender<Message>,
     due: Due,
     progress: Arc<Mutex<Progress>>,
+    ended: Ended,
     thread: JoinHandle<Finished>,
 }
 
+/// Targets whose session has ended since it was last asked.
+type Ended = Arc<Mutex<Vec<TargetId>>>;
 /// Targets whose chunk is due.
 type Due = Arc<Mutex<HashSet<TargetId>>>;
 
@@ -81,7 +96,7 @@ impl Pipeline {
     /// Starts the thread.
     pub fn start(keep: Keep, naming: Naming, outlet: Outlet, journals: Option<PathBuf>) -> anyhow::Result<Self> {
         let (messages, received) = channel();
-        let due = Due::default();
+        let (due, ended) = (Due::default(), Ended::default());
         let progress = Arc::new(Mutex::new(Progress::default()));
         let thread = std::thread::Builder::new().name("sp-pipeline".to_owned());
         let mut work = Work {
@@ -91,11 +106,13 @@ impl Pipeline {
             journals,
             due: Arc::clone(&due),
             progress: Arc::clone(&progress),
+            ended: Arc::clone(&ended),
+            past: Progress::default(),
             sessions: BTreeMap::new(),
             finished: Finished::default(),
         };
         let thread = thread.spawn(move || work.run(&received)).context("cannot start the pipeline")?;
-        Ok(Self { messages, due, progress, thread })
+        Ok(Self { messages, due, progress, ended, thread })
     }
 
     /// What the sampler writes to.
@@ -103,9 +120,15 @@ impl Pipeline {
         Box::new(ToPipeline { messages: self.messages.clone(), due: Arc::clone(&self.due), closed: HashSet::new() })
     }
 
-    /// Makes a target known, before it is added to the sampler.
-    pub fn open(&self, id: TargetId, info: SessionInfo) {
-        drop(self.messages.send(Message::Open(id, Box::new(info))));
+    /// Makes a target known, before it is added to the sampler. A session without a single sample is told at the end
+    /// only if its target was `given`.
+    pub fn open(&self, id: TargetId, info: SessionInfo, given: bool) {
+        drop(self.messages.send(Message::Open { id, info: Box::new(info), given }));
+    }
+
+    /// Whose session has ended since the last call.
+    pub fn ended(&self) -> Vec<TargetId> {
+        std::mem::take(&mut self.ended.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// As of now.
@@ -167,7 +190,11 @@ struct Work {
     journals: Option<PathBuf>,
     due: Due,
     progress: Arc<Mutex<Progress>>,
-    sessions: BTreeMap<TargetId, Session>,
+    ended: Ended,
+    /// The sum of the sessions that have ended.
+    past: Progress,
+    /// Each with whether its target was given.
+    sessions: BTreeMap<TargetId, (Session, bool)>,
     finished: Finished,
 }
 
@@ -176,7 +203,7 @@ impl Work {
         loop {
             match messages.recv_timeout(FLUSH_EVERY) {
                 Ok(message) => self.work(message),
-                Err(RecvTimeoutError::Timeout) => self.sessions.values_mut().for_each(Session::flush),
+                Err(RecvTimeoutError::Timeout) => self.sessions.values_mut().for_each(|(session, _)| session.flush()),
                 Err(RecvTimeoutError::Disconnected) => return std::mem::take(&mut self.finished),
             }
         }
@@ -184,7 +211,7 @@ impl Work {
 
     fn work(&mut self, message: Message) {
         match message {
-            Message::Open(id, info) => {
+            Message::Open { id, info, given } => {
                 let journal = self.journals.as_deref().filter(|_| self.keep.chunks).and_then(|folder| {
                     let journal = Journal::create(folder, &info, info.anchor.monotonic_ns);
                     let told = journal.inspect_err(|error| {
@@ -192,14 +219,16 @@ impl Work {
                     });
                     told.ok()
                 });
-                self.sessions.insert(id, Session::new(id, *info, self.keep, self.naming.clone(), journal));
+                let session = Session::new(id, *info, self.keep, self.naming.clone(), journal);
+                self.sessions.insert(id, (session, given));
             }
             Message::Output(id, Output::Event(event)) => self.event(id, &event),
             Message::Output(id, Output::ModuleFile(index, file)) => self.naming.module(id, index, file),
+            Message::Output(_, Output::Hint(hint)) => self.naming.hint(hint),
             Message::Output(id, Output::Gone { at_ns }) => self.gone(id, at_ns),
             Message::Close(id) => {
-                if let Some(session) = self.sessions.get_mut(&id) {
-                    let closed = session.close();
+                if let Some((session, _)) = self.sessions.get_mut(&id) {
+                    let closed = session.close(clocks::now());
                     self.keep(closed);
                 }
             }
@@ -207,46 +236,81 @@ impl Work {
     }
 
     fn event(&mut self, id: TargetId, event: &Event) {
-        let Some(session) = self.sessions.get_mut(&id) else { return };
-        if session.apply(event) {
+        let Some((session, _)) = self.sessions.get_mut(&id) else { return };
+        // Once a second, which costs a microsecond.
+        let clocks_stepped = matches!(event, Event::Cost { .. }) && session.compare_clocks(&clocks::now());
+        if session.apply(event) || clocks_stepped {
             self.due.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
         }
         if matches!(event, Event::Cost { .. }) {
+            self.show_live(id);
             self.show();
         }
     }
 
+    /// Once a second: what came since, for those who look at the page.
+    fn show_live(&mut self, id: TargetId) {
+        let Outlet::Keep(local) = &self.outlet else { return };
+        let Some((session, _)) = self.sessions.get_mut(&id) else { return };
+        if !local.live().is_watched() {
+            return session.unwatch();
+        }
+        if let Some(piece) = session.piece() {
+            local.show(&piece);
+        }
+    }
+
     fn gone(&mut self, id: TargetId, at_ns: u64) {
-        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let Some((mut session, given)) = self.sessions.remove(&id) else { return };
         let closed = session.end(at_ns);
-        self.finished.recorded.extend(session.finish(at_ns));
-        self.finished.summaries.extend(session.summary(at_ns));
-        self.show();
-        self.keep(closed);
+        if session.sampled || given {
+            self.sum_up(&mut session, at_ns);
+            self.keep(closed);
+        } else {
+            discard(closed.journal);
+        }
+        add(&mut self.past, &session);
         self.naming.gone(id);
-        self.lock().gone += 1;
+        self.show();
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner).push(id);
+    }
+
+    fn sum_up(&mut self, session: &mut Session, at_ns: u64) {
+        let report = &mut self.finished.report;
+        let Some(recorded) = session.finish(at_ns) else {
+            return session.summary(at_ns).into_iter().for_each(|row| report.add(row));
+        };
+        report.add(Summary::of(&recorded));
+        if self.keep.whole {
+            self.finished.recorded.push(recorded);
+        } else {
+            report.hottest.add(&recorded);
+        }
     }
 
     fn keep(&mut self, closed: ClosedChunk) {
-        match closed.chunk {
+        self.keep_chunk(closed.chunk, closed.journal, &closed.platform);
+        if let Outlet::Keep(local) = &self.outlet {
+            local.live().forget(closed.profiler_id);
+        }
+    }
+
+    fn keep_chunk(&mut self, chunk: Option<Chunk>, journal: Option<Closed>, platform: &Platform) {
+        match chunk {
             Some(chunk) => {
-                self.outlet.take(chunk, closed.journal);
+                self.outlet.take(chunk, journal);
                 self.lock().chunks += 1;
             }
-            None if self.keep.chunks => self.outlet.nothing(closed.platform.as_str(), closed.journal),
+            None if self.keep.chunks => self.outlet.nothing(platform.as_str(), journal),
             None => {}
         }
     }
 
     fn show(&self) {
         let mut progress = self.lock();
-        let (gone, chunks) = (progress.gone, progress.chunks);
-        *progress = Progress { gone, chunks, ..Progress::default() };
-        for session in self.sessions.values() {
-            progress.ticks = progress.ticks.max(session.ticks);
-            progress.counters.merge(&session.counters);
-            progress.stopped_us += session.stopped_us;
-            progress.agent_cpu_us += session.agent_cpu_us;
+        *progress = Progress { chunks: progress.chunks, processes: self.sessions.len(), ..self.past.clone() };
+        for (session, _) in self.sessions.values() {
+            add(&mut progress, session);
             let running = session.states.values().filter(|state| !state.is_blocked()).count();
             progress.running += running;
             progress.sleeping += session.states.len() - running;
@@ -256,6 +320,14 @@ impl Work {
     fn lock(&self) -> std::sync::MutexGuard<'_, Progress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What a session adds to the sums.
+fn add(progress: &mut Progress, session: &Session) {
+    progress.ticks = progress.ticks.max(session.ticks);
+    progress.counters.merge(&session.counters);
+    progress.stopped_us += session.stopped_us;
+    progress.agent_cpu_us += session.agent_cpu_us;
 }
 
 #[cfg(test)]

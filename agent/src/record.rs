@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use profile::export::{Options, collapsed, pprof, speedscope};
+use profile::export::{Options, View, collapsed, firefox, pprof, speedscope};
 
 use crate::{
     cli::{Format, RecordArguments},
@@ -28,16 +28,18 @@ pub fn record(arguments: &RecordArguments) -> Result<u8, Failure> {
     let plan = Plan {
         target: &arguments.target,
         settings: &settings,
-        keep: Keep { chunks: sentry, recording: true },
+        keep: Keep { chunks: sentry, recording: true, whole: true },
         outlet,
         journals: None,
     };
     let done = profile(&plan)?;
-    let options = Options { on_cpu: arguments.on_cpu, lines: arguments.lines };
+    let options = Options { lines: arguments.lines };
+    let view = View::of_recordings(&done.recorded);
     match arguments.format {
-        Format::Collapsed => collapsed::write(&done.recorded, options, &mut out)?,
-        Format::Speedscope => speedscope::write(&done.recorded, options, &mut out)?,
-        Format::Pprof => pprof::write(&done.recorded, options, &mut out)?,
+        Format::Collapsed => collapsed::write(&view, options, &mut out)?,
+        Format::Speedscope => speedscope::write(&view, &mut out)?,
+        Format::Pprof => pprof::write(&view, &mut out)?,
+        Format::Firefox => firefox::write(&view, &mut out)?,
         Format::Sentry => {
             for chunk in chunks.lock().unwrap_or_else(PoisonError::into_inner).iter() {
                 out.write_all(&chunk.payload)?;

@@ -49,7 +49,7 @@ fn one(mut session: RecoveredSession, id: TargetId, naming: &Naming, outlet: &Ou
         match &event {
             Event::Tick { at_ns } => last_ns = *at_ns,
             Event::Module(index, module) => naming.module(id, *index, file_of(module)),
-            Event::Stack(_, stack) => naming.prepare(id, stack.frames.clone()),
+            Event::Stack(_, stack) => naming.prepare(id, stack.native().copied().collect()),
             _ => {}
         }
         builder.apply(&event);
@@ -71,7 +71,7 @@ fn file_of(module: &Module) -> ModuleFile {
     let root = Arc::new(Root::of(own, Tid(own.0)));
     let content =
         root.open(&module.path).filter(|file| is_build(file, module)).map(|file| Content::File(Arc::new(file)));
-    ModuleFile { module: module.clone(), content: content.unwrap_or(Content::Missing), root }
+    ModuleFile { module: module.clone(), content: content.unwrap_or(Content::Missing), root, python: None }
 }
 
 fn is_build(file: &File, module: &Module) -> bool {

@@ -5,9 +5,10 @@ use std::{
     fs::File,
     os::fd::AsFd,
     path::{Path, PathBuf},
+    process::Stdio,
     sync::Arc,
     thread::JoinHandle,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use anyhow::Context;
@@ -16,34 +17,37 @@ use nix::{
     sys::signal::{Signal, raise},
 };
 use profile::{
-    chunk::{Anchor, Platform, SessionInfo},
+    chunk::{Platform, SessionInfo},
     id::{Pid, ProfilerId},
     record::Recorded,
 };
-use sampler::{Refused, Sampler, Settings, Target, TargetId};
+use sampler::{Sampler, Target, TargetId};
 use tracing::warn;
 
 use crate::{
     cli::{RunArguments, TargetArguments},
+    clocks,
     exit::Failure,
-    folder::Folder,
+    family::{Children, Family, Role},
     launch::{self, Launched},
+    local::Local,
     naming::{Naming, Patience},
     outlet::Outlet,
     pipeline::{Finished, Pipeline},
     recover::recover_all,
-    session::{Keep, Summary},
+    report::Report,
+    session::Keep,
     settings,
     ship::Shipper,
     startup::{self, Signals},
     status::Status,
 };
 
-/// How often the status is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
-
-/// Readings of both clocks, some 100 ns each: one in a row of these is not interrupted.
-const ANCHOR_READINGS: u32 = 8;
+/// How often the status is looked at, and new children are looked for.
+/// Children are to be found within 100 ms of their fork.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// The same while the session of somebody who goes on is being ended.
+const LOOK_SOON: Duration = Duration::from_millis(5);
 
 /// What a profiling run needs to know beside its targets.
 #[derive(Debug)]
@@ -63,10 +67,12 @@ pub struct Plan<'a> {
 /// What came of it.
 #[derive(Debug)]
 pub struct Done {
-    /// One a session, if recordings were kept.
+    /// One a session, if recordings were kept whole.
     pub recorded: Vec<Recorded>,
-    /// One a session, if chunks were.
-    pub summaries: Vec<Summary>,
+    /// What the sessions came to.
+    pub report: Report,
+    /// What became of children.
+    pub children: Children,
     /// What to install for better names.
     pub hints: Vec<String>,
     /// The command's exit code.
@@ -78,27 +84,52 @@ pub fn run(arguments: &RunArguments) -> Result<u8, Failure> {
     need_target(&arguments.target)?;
     let settings = settings::of_run(arguments)?;
     settings::platform(&settings)?;
-    let state = settings::state_folder(&settings);
-    let (outlet, kept) = if let Some(ship) = settings::shipping(&settings)? {
-        (Outlet::Ship(Arc::new(Shipper::start(ship)?)), None)
-    } else {
-        let folder = Folder::open(state.join("chunks"))?;
-        let path = folder.path().to_owned();
-        (Outlet::Keep(folder), Some(path))
-    };
-    let plan = Plan {
-        target: &arguments.target,
-        settings: &settings,
-        keep: Keep { chunks: true, recording: kept.is_some() },
-        outlet: outlet.clone(),
-        journals: Some(settings::journals(&state)),
-    };
-    let done = profile(&plan)?;
-    if let Outlet::Ship(shipper) = &outlet {
-        crate::status::print_shipped(&done.summaries, &shipper.drain(settings.shipping.drain.0));
+    match settings::shipping(&settings)? {
+        Some(ship) => run_and_ship(arguments, &settings, &Arc::new(Shipper::start(ship)?)),
+        None => run_and_show(arguments, &settings, &Arc::new(Local::start(&settings)?)),
     }
-    crate::status::print_hottest(&done, kept.as_deref());
+}
+
+fn run_and_ship(arguments: &RunArguments, settings: &config::Settings, shipper: &Arc<Shipper>) -> Result<u8, Failure> {
+    let plan = plan(arguments, settings, Outlet::Ship(Arc::clone(shipper)), false);
+    let done = profile(&plan)?;
+    crate::status::print_shipped(&done, &shipper.drain(settings.shipping.drain.0));
+    crate::status::print_hottest(&done, None);
     Ok(done.code)
+}
+
+/// Without a DSN: everything is kept here, and a page shows it while it comes. On a terminal the page stays when the target
+/// has ended.
+fn run_and_show(arguments: &RunArguments, settings: &config::Settings, local: &Arc<Local>) -> Result<u8, Failure> {
+    crate::status::print_page(&local.page());
+    if arguments.open {
+        open_page(&local.page());
+    }
+    let plan = plan(arguments, settings, Outlet::Keep(Arc::clone(local)), true);
+    let done = profile(&plan)?;
+    crate::status::print_hottest(&done, local.folder());
+    if arguments.open || crate::status::is_watched() {
+        crate::status::print_stays(&local.page());
+        startup::block_signals()?.wait();
+    }
+    Ok(done.code)
+}
+
+fn plan<'p>(arguments: &'p RunArguments, settings: &'p config::Settings, outlet: Outlet, recording: bool) -> Plan<'p> {
+    Plan {
+        target: &arguments.target,
+        settings,
+        keep: Keep { chunks: true, recording, whole: false },
+        outlet,
+        journals: Some(settings::journals(&settings::state_folder(settings))),
+    }
+}
+
+fn open_page(page: &str) {
+    let opener = std::process::Command::new("xdg-open").arg(page).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    if let Err(error) = opener {
+        warn!(%error, "The browser cannot be opened; open the page yourself.");
+    }
 }
 
 /// Somebody must be sampled.
@@ -119,36 +150,39 @@ pub fn profile(plan: &Plan<'_>) -> Result<Done, Failure> {
     };
     let mut targets = open_targets(plan.target)?;
     if let Some(launched) = &launched {
-        targets.push((Target::open(launched.pid()).map_err(Failure::refused)?, true));
+        targets.push((Target::open(launched.pid()).map_err(Failure::refused)?, Role::Command));
     }
     startup::raise_descriptor_limit();
+    startup::bound_real_time();
     let heartbeat = startup::start_watchdog()?;
     let (naming, naming_thread) =
         Naming::start(symbolizer::Settings::default(), Patience::Background, debuginfod.as_ref())?;
     let recovery = start_recovery(plan, &naming)?;
     let pipeline = Pipeline::start(plan.keep, naming.clone(), plan.outlet.clone(), plan.journals.clone())?;
-    let rate_hz = plan.settings.sampling.rate_hz.get();
-    let settings = Settings { rate_hz, stop_for_rbp: plan.settings.sampling.stop_for_rbp };
-    let sampler = Sampler::start(settings, heartbeat, pipeline.sink())?;
-    let mut at_work = AtWork { plan, sampler, pipeline, ids: Vec::new(), added: 0, resting: Vec::new() };
-    for (target, paused) in targets {
-        tell_tracer(target.pid);
-        let id = at_work.add(target, paused)?;
-        if let (true, Some(launched)) = (paused, &mut launched) {
-            launched.release()?;
-            at_work.sampler.pause(id, false);
-        }
+    let sampling = settings::sampling(plan.settings);
+    let rate_hz = sampling.rate_hz;
+    let sampler = Sampler::start(sampling, heartbeat, pipeline.sink())?;
+    let mut at_work = AtWork { plan, sampler, pipeline, family: Family::new(!plan.target.no_children) };
+    for (target, role) in targets {
+        at_work.begin(target, role, launched.as_mut())?;
     }
+    at_work.family.look_at_all();
     wait(&signals, &mut at_work, Status::new(rate_hz));
-    let AtWork { sampler, pipeline, .. } = at_work;
+    let AtWork { sampler, pipeline, family, .. } = at_work;
     drop(sampler);
-    let Finished { recorded, summaries } = pipeline.finish();
+    let Finished { recorded, report } = pipeline.finish();
     drop(recovery.map(JoinHandle::join));
     let hints = naming.hints();
     drop(naming);
     drop(naming_thread.join());
     let timed = plan.target.duration.is_some();
-    Ok(Done { recorded, summaries, hints, code: launched.map_or(0, |launched| exit_code(launched, timed)) })
+    Ok(Done {
+        recorded,
+        report,
+        children: family.children,
+        hints,
+        code: launched.map_or(0, |launched| exit_code(launched, timed)),
+    })
 }
 
 /// Builds what dead agents left in a thread of its own: names may take half a minute, and the targets run meanwhile.
@@ -165,11 +199,11 @@ fn start_recovery(plan: &Plan<'_>, naming: &Naming) -> anyhow::Result<Option<Joi
     Ok(Some(thread.context("cannot start the recovery")?))
 }
 
-fn open_targets(arguments: &TargetArguments) -> Result<Vec<(Target, bool)>, Failure> {
+fn open_targets(arguments: &TargetArguments) -> Result<Vec<(Target, Role)>, Failure> {
     let mut pids: Vec<Pid> = arguments.pids.iter().copied().map(Pid).collect();
     pids.sort_unstable();
     pids.dedup();
-    pids.into_iter().map(|pid| Ok((Target::open(pid).map_err(Failure::refused)?, false))).collect()
+    pids.into_iter().map(|pid| Ok((Target::open(pid).map_err(Failure::refused)?, Role::Given))).collect()
 }
 
 /// The running parts, and whom they sample.
@@ -177,44 +211,63 @@ struct AtWork<'p> {
     plan: &'p Plan<'p>,
     sampler: Sampler,
     pipeline: Pipeline,
-    /// Targets at work, with their pid and start time.
-    ids: Vec<(TargetId, Pid, u64)>,
-    /// How many sessions were begun.
-    added: usize,
-    /// Targets that rest while the server refuses chunks for long.
-    resting: Vec<(Pid, u64)>,
+    family: Family,
 }
 
 impl AtWork<'_> {
-    fn add(&mut self, target: Target, paused: bool) -> Result<TargetId, Failure> {
+    /// A target from the start. The command waits at its gate until it is sampled.
+    fn begin(&mut self, target: Target, role: Role, launched: Option<&mut Launched>) -> Result<(), Failure> {
+        tell_tracer(target.pid);
+        let identity = (target.pid, target.start_time);
+        let paused = role == Role::Command;
+        let id = self.add(target, paused, true)?;
+        self.family.begin(identity, id, role);
+        if let (true, Some(launched)) = (paused, launched) {
+            launched.release()?;
+            self.family.became(identity.0);
+            self.sampler.pause(id, false);
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, target: Target, paused: bool, given: bool) -> Result<TargetId, Failure> {
         let id = self.sampler.reserve();
-        self.pipeline.open(id, session_info(self.plan, &target, paused)?);
-        self.ids.push((id, target.pid, target.start_time));
+        self.pipeline.open(id, session_info(self.plan, &target, paused)?, given);
         self.sampler.add(id, target, paused)?;
-        self.added += 1;
         Ok(id)
     }
 
-    /// While the server limits us for longer than is waited out, nobody is sampled: what was taken would be thrown away.
-    fn rest(&mut self) -> Result<(), Failure> {
-        let Outlet::Ship(shipper) = &self.plan.outlet else { return Ok(()) };
-        if shipper.paused().is_some() {
-            for (id, pid, start_time) in self.ids.drain(..) {
-                warn!(%pid, "The server limits chunks for long; this target rests until then.");
-                self.sampler.remove(id);
-                self.resting.push((pid, start_time));
-            }
-            return Ok(());
+    /// Takes in what became of the family: who has ended, who is new, who became another program.
+    fn look(&mut self) -> Result<(), Failure> {
+        self.rest();
+        let ended = self.pipeline.ended();
+        // Before those who have ended are forgotten: theirs may be the last children.
+        self.family.look();
+        for id in ended {
+            self.family.ended(id);
         }
-        for (pid, start_time) in std::mem::take(&mut self.resting) {
-            match Target::open(pid) {
-                Ok(target) if target.start_time == start_time => drop(self.add(target, false)?),
-                // Its session is being closed still: its lock is held.
-                Err(Refused::Locked(_)) => self.resting.push((pid, start_time)),
-                _ => {}
-            }
+        for id in self.family.changed() {
+            self.sampler.remove(id);
+        }
+        let mut opened = 0;
+        while let Some(target) = self.family.open_next(&mut opened) {
+            let pid = target.pid;
+            let id = self.add(target, false, false)?;
+            self.family.at_work(pid, id);
         }
         Ok(())
+    }
+
+    /// While the server limits us for longer than is waited out, nobody is sampled: what was taken would be thrown away.
+    fn rest(&mut self) {
+        let Outlet::Ship(shipper) = &self.plan.outlet else { return };
+        if shipper.paused().is_none() {
+            return self.family.go_on();
+        }
+        for (id, pid) in self.family.rest() {
+            warn!(%pid, "The server limits chunks for long; this target rests until then.");
+            self.sampler.remove(id);
+        }
     }
 }
 
@@ -227,7 +280,8 @@ fn wait(signals: &Signals, at_work: &mut AtWork<'_>, mut status: Status) {
         if left.is_zero() {
             break;
         }
-        let timeout = PollTimeout::try_from(left.min(LOOK_EVERY)).unwrap_or(PollTimeout::ZERO);
+        let look = if at_work.family.is_in_a_hurry() { LOOK_SOON } else { LOOK_EVERY };
+        let timeout = PollTimeout::try_from(left.min(look)).unwrap_or(PollTimeout::ZERO);
         let mut polled = [PollFd::new(signals.0.as_fd(), PollFlags::POLLIN)];
         let _ = poll(&mut polled, timeout);
         if let Ok(Some(signal)) = signals.0.read_signal() {
@@ -236,13 +290,13 @@ fn wait(signals: &Signals, at_work: &mut AtWork<'_>, mut status: Status) {
             }
             suspend(&at_work.sampler);
         }
-        if let Err(error) = at_work.rest() {
-            warn!(?error, "A target that rested cannot be sampled again.");
+        if let Err(error) = at_work.look() {
+            warn!(?error, "A child or a target that rested cannot be sampled.");
         }
         let progress = at_work.pipeline.progress();
         let shipped = if let Outlet::Ship(shipper) = &at_work.plan.outlet { Some(shipper.status()) } else { None };
         status.show(&progress, shipped.as_ref(), began.elapsed());
-        if progress.gone >= at_work.added && at_work.resting.is_empty() {
+        if at_work.family.is_over() {
             break;
         }
     }
@@ -270,31 +324,32 @@ fn tell_tracer(pid: Pid) {
 fn session_info(plan: &Plan<'_>, target: &Target, at_gate: bool) -> Result<SessionInfo, Failure> {
     let program = if at_gate { launch::program(&plan.target.command) } else { None };
     let rate_hz = plan.settings.sampling.rate_hz.get();
-    let mut info = SessionInfo::new(ProfilerId(uuid::Uuid::new_v4()), anchor(), rate_hz, target.pid);
+    let mut info = SessionInfo::new(ProfilerId(uuid::Uuid::new_v4()), clocks::now(), rate_hz, target.pid);
     info.release.clone_from(&plan.settings.output.release);
     info.environment.clone_from(&plan.settings.output.environment);
-    info.platform = settings::platform(plan.settings)?.unwrap_or_else(|| platform_of(target, program.as_deref()));
+    let chosen = settings::platform(plan.settings)?;
+    info.platform_is_chosen = chosen.is_some();
+    info.platform = chosen.unwrap_or_else(|| platform_of(target, program.as_deref()));
     info.in_app = settings::in_app(plan.settings);
     info.naming = settings::naming(plan.settings);
     info.host = nix::unistd::gethostname().ok().map(|name| name.to_string_lossy().into_owned());
     info.exe = Some(program.as_ref().unwrap_or(&target.exe).to_string_lossy().into_owned());
+    info.cwd = working_directory(target.pid);
+    info.project_root.clone_from(&plan.settings.python.project_root);
+    info.filter = settings::filter(plan.settings);
+    info.keep_interpreter_frames = plan.settings.python.keep_interpreter_frames;
     Ok(info)
 }
 
-/// Both clocks at one moment. On a busy machine milliseconds may lie between two readings, and every time of the session
-/// would be off by them; so the closest of some readings counts.
-fn anchor() -> Anchor {
-    let readings = (0..ANCHOR_READINGS).map(|_| {
-        let before = sampler::sys::monotonic_ns();
-        let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let took = sampler::sys::monotonic_ns().saturating_sub(before);
-        (took, Anchor { unix_ns: sampler::sys::ns(unix), monotonic_ns: before.saturating_add(took / 2) })
-    });
-    let closest = readings.min_by_key(|(took, _)| *took);
-    closest.map_or(Anchor { unix_ns: 0, monotonic_ns: 0 }, |(_, anchor)| anchor)
+/// Where a target works now, as it sees it: behind its own root. The leader may have ended, so it is that of a live thread.
+fn working_directory(pid: Pid) -> Option<String> {
+    let folder = PathBuf::from(format!("/proc/{pid}/task/{}", sampler::target::live_thread(pid)?));
+    let (cwd, root) = (folder.join("cwd").read_link().ok()?, folder.join("root").read_link().ok()?);
+    let inside = Path::new("/").join(cwd.strip_prefix(root).unwrap_or(&cwd));
+    inside.into_os_string().into_string().ok()
 }
 
-/// A program that rustc made says so in its `.comment` section or by its runtime's names.
+/// A program that rustc made says so in its `.comment` section or by its runtime's names. Python is seen by what runs.
 fn platform_of(target: &Target, program: Option<&Path>) -> Platform {
     let is_rust = match program {
         Some(program) => File::open(program).is_ok_and(sampler::target::is_rust_file),
@@ -329,4 +384,17 @@ pub(crate) fn write_file(path: &Path) -> anyhow::Result<Box<dyn std::io::Write>>
     }
     let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
     Ok(Box::new(std::io::BufWriter::new(file)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Check our own working directory, behind our own root.
+    #[test]
+    fn working_directories() {
+        let ours = Pid(i32::try_from(std::process::id()).unwrap());
+        let cwd = std::env::current_dir().unwrap();
+        assert_eq!(working_directory(ours).map(PathBuf::from), Some(cwd));
+    }
 }

@@ -7,19 +7,21 @@ use std::{
 };
 
 use profile::{
-    chunk::{BYTES_ASKED, Chunk, ChunkBuilder, Platform, SPAN_ASKED_NS, SessionInfo},
+    chunk::{Anchor, BYTES_ASKED, Chunk, ChunkBuilder, Platform, SPAN_ASKED_NS, SessionInfo},
     counters::Counters,
     feed::Event,
-    id::{Pid, Tid},
+    id::{Pid, ProfilerId, Tid},
     record::{Recorded, Recording},
-    stack::RawFrame,
-    thread::ThreadState,
+    stack::NativeFrame,
+    thread::State,
 };
 use sampler::TargetId;
 use tracing::warn;
 
 use crate::{
+    clocks,
     naming::Naming,
+    report::Summary,
     ship::{Journal, journal::Closed},
 };
 
@@ -31,13 +33,17 @@ const ASKED_MAX: usize = 100_000;
 pub struct Keep {
     /// Build chunks.
     pub chunks: bool,
-    /// Keep the whole recording for an export at the end.
+    /// Record everything, for an export or the list of the hottest functions at the end.
     pub recording: bool,
+    /// Keep the recordings themselves.
+    pub whole: bool,
 }
 
 /// A chunk, if there was anything to tell, and what it was built from.
 #[derive(Debug)]
 pub struct ClosedChunk {
+    /// The session's, as it was for this chunk.
+    pub profiler_id: ProfilerId,
     /// `None`: nothing that a receiver would take.
     pub chunk: Option<Chunk>,
     /// To be deleted when the chunk is durable.
@@ -46,36 +52,24 @@ pub struct ClosedChunk {
     pub platform: Platform,
 }
 
-/// What a session came to, as its chunks tell it.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Summary {
-    /// The target.
-    pub pid: Pid,
-    /// From the first chunk's opening to the last one's end, microseconds.
-    pub span_us: u64,
-    /// Ticks.
-    pub ticks: u64,
-    /// The sum over the chunks.
-    pub counters: Counters,
-    /// Time that threads were held stopped, microseconds.
-    pub stopped_us: u64,
-    /// The longest single stop, microseconds.
-    pub stop_max_us: u64,
-    /// The agent's CPU time for it, microseconds.
-    pub agent_cpu_us: u64,
-}
-
 /// A target being profiled.
 #[derive(Debug)]
 pub struct Session {
     id: TargetId,
     pid: Pid,
+    exe: Option<String>,
     platform: Platform,
     journal: Option<Journal>,
     builder: Option<ChunkBuilder>,
+    /// The open chunk once more, while somebody looks on: closed piece by piece.
+    live: Option<ChunkBuilder>,
     recording: Option<Recording>,
     naming: Naming,
-    asked: HashSet<RawFrame>,
+    asked: HashSet<NativeFrame>,
+    /// The clocks of the open chunk.
+    anchor: Anchor,
+    /// What its chunks say; another when the wall clock went back.
+    pub profiler_id: ProfilerId,
     /// `CLOCK_MONOTONIC`, as all times here.
     start_ns: u64,
     last_tick: u64,
@@ -95,8 +89,10 @@ pub struct Session {
     pub agent_cpu_us: u64,
     /// Ticks so far.
     pub ticks: u64,
+    /// It has a sample.
+    pub sampled: bool,
     /// Each live thread's last state.
-    pub states: HashMap<Tid, ThreadState>,
+    pub states: HashMap<Tid, State>,
 }
 
 impl Session {
@@ -107,9 +103,13 @@ impl Session {
         Self {
             id,
             pid: info.pid,
+            exe: info.exe.clone(),
             platform: info.platform.clone(),
             journal,
+            anchor: info.anchor,
+            profiler_id: info.profiler_id,
             builder: keep.chunks.then(|| ChunkBuilder::new(info.clone(), start)),
+            live: None,
             recording: keep.recording.then(|| Recording::new(info)),
             naming,
             asked: HashSet::new(),
@@ -123,6 +123,7 @@ impl Session {
             stopped_us: 0,
             agent_cpu_us: 0,
             ticks: 0,
+            sampled: false,
             states: HashMap::new(),
         }
     }
@@ -134,14 +135,17 @@ impl Session {
                 self.last_tick = *at_ns;
                 self.ticks = self.ticks.saturating_add(1);
             }
-            Event::Stack(_, stack) => self.ask(&stack.frames),
+            Event::Stack(_, stack) => self.ask(stack.native().copied()),
             Event::Counters(counters) => self.counters.merge(counters),
             Event::Cost { stopped_us, stop_max_us, agent_cpu_us } => {
                 self.stop_max_us = self.stop_max_us.max(*stop_max_us);
                 self.stopped_us = self.stopped_us.saturating_add(*stopped_us);
                 self.agent_cpu_us = self.agent_cpu_us.saturating_add(*agent_cpu_us);
             }
-            Event::Sample { tid, state, .. } => drop(self.states.insert(*tid, *state)),
+            Event::Sample { tid, state, .. } => {
+                self.sampled = true;
+                self.states.insert(*tid, *state);
+            }
             Event::Ended { tid } => drop(self.states.remove(tid)),
             _ => {}
         }
@@ -153,16 +157,29 @@ impl Session {
         }
         let Some(builder) = &mut self.builder else { return false };
         builder.apply(event);
+        if let Some(live) = &mut self.live {
+            live.apply(event);
+        }
         let is_due = builder.span_ns() >= self.due_ns || builder.bytes_estimate() >= BYTES_ASKED;
         // Told twice, it would be closed twice: the second time after a tick.
         is_due && !std::mem::replace(&mut self.is_due, is_due)
     }
 
-    /// Closes the open chunk just behind the last tick. The stacks are forgotten before the next sample: every stack of the
+    /// Compares the open chunk's clocks with those of `now`. `true`, once: they have come apart, so the chunk is due.
+    pub fn compare_clocks(&mut self, now: &Anchor) -> bool {
+        let due = self.builder.is_some() && clocks::have_stepped(&self.anchor, now);
+        due && !std::mem::replace(&mut self.is_due, due)
+    }
+
+    /// Closes the open chunk just behind the last tick; the next goes by the clocks of `now` if they have come apart. The stacks are forgotten before the next sample: every stack of the
     /// next chunk is defined again or stands.
-    pub fn close(&mut self) -> ClosedChunk {
+    pub fn close(&mut self, now: Anchor) -> ClosedChunk {
         let at_ns = self.last_tick.saturating_add(1000);
+        let profiler_id = self.profiler_id;
         let chunk = self.close_builder(at_ns);
+        if clocks::have_stepped(&self.anchor, &now) {
+            self.re_anchor(now, at_ns);
+        }
         let (journal, begun) = self.journal.as_mut().map_or((None, Ok(())), |journal| journal.rotate(at_ns));
         if let Err(error) = begun {
             warn!(error = &error as &dyn Error, "The next journal cannot be begun; a crash would lose the open chunk.");
@@ -171,21 +188,51 @@ impl Session {
             self.asked.clear();
             self.naming.forget(self.id);
         }
-        ClosedChunk { chunk, journal, platform: self.platform.clone() }
+        ClosedChunk { profiler_id, chunk, journal, platform: self.platform.clone() }
+    }
+
+    /// What came since the last piece of the open chunk, or since it was opened, by the names that are known by now. `None`:
+    /// nothing that a receiver would take.
+    pub fn piece(&mut self) -> Option<Chunk> {
+        let live = match &mut self.live {
+            Some(live) => live,
+            None => self.live.insert(self.builder.clone()?),
+        };
+        live.close(self.last_tick.saturating_add(1000), &mut self.naming.known(self.id))
+    }
+
+    /// Nobody looks on any more.
+    pub fn unwatch(&mut self) {
+        self.live = None;
     }
 
     /// Closes the last chunk, when the session ends.
     pub fn end(&mut self, at_ns: u64) -> ClosedChunk {
         let chunk = self.close_builder(at_ns.max(self.last_tick.saturating_add(1000)));
-        ClosedChunk { chunk, journal: self.journal.take().and_then(Journal::close), platform: self.platform.clone() }
+        let journal = self.journal.take().and_then(Journal::close);
+        ClosedChunk { profiler_id: self.profiler_id, chunk, journal, platform: self.platform.clone() }
     }
 
     fn close_builder(&mut self, at_ns: u64) -> Option<Chunk> {
         self.due_ns = SPAN_ASKED_NS;
         self.is_due = false;
+        self.live = None;
         let chunk = self.builder.as_mut()?.close(at_ns, &mut self.naming.namer(self.id))?;
         self.told.merge(&chunk.counters);
         Some(chunk)
+    }
+
+    fn re_anchor(&mut self, now: Anchor, at_ns: u64) {
+        if self.anchor.step_ns(&now) < 0 {
+            self.profiler_id = ProfilerId(uuid::Uuid::new_v4());
+        }
+        self.anchor = now;
+        if let Some(builder) = &mut self.builder {
+            builder.re_anchor(self.profiler_id, now, at_ns);
+        }
+        if let Some(journal) = &mut self.journal {
+            journal.re_anchor(self.profiler_id, now);
+        }
     }
 
     /// Hands what the journal holds back to the kernel.
@@ -207,17 +254,20 @@ impl Session {
         counters.merge(self.builder.as_ref()?.untold());
         Some(Summary {
             pid: self.pid,
+            exe: self.exe.clone(),
             span_us: at_ns.max(self.last_tick).saturating_sub(self.start_ns) / 1000,
             ticks: self.ticks,
             counters,
+            on_cpu: None,
+            lock: None,
             stopped_us: self.stopped_us,
             stop_max_us: self.stop_max_us,
             agent_cpu_us: self.agent_cpu_us,
         })
     }
 
-    fn ask(&mut self, frames: &[RawFrame]) {
-        let new: Vec<RawFrame> = frames.iter().copied().filter(|frame| self.asked.insert(*frame)).collect();
+    fn ask(&mut self, frames: impl Iterator<Item = NativeFrame>) {
+        let new: Vec<NativeFrame> = frames.filter(|frame| self.asked.insert(*frame)).collect();
         if !new.is_empty() {
             self.naming.prepare(self.id, new);
         }
@@ -226,22 +276,68 @@ impl Session {
 
 #[cfg(test)]
 mod tests {
-    use profile::{chunk::Anchor, id::ProfilerId};
+    use profile::{
+        address::RemoteAddr,
+        feed::StackId,
+        stack::{PcKind, RawFrame, RawStack, StackEnd},
+        thread::ThreadState,
+    };
 
     use super::*;
     use crate::naming::Patience;
 
+    const SECOND: u64 = 1_000_000_000;
+
+    /// The clocks at a second of the session, the wall clock being so many seconds ahead.
+    fn clocks(second: u64, ahead: i64) -> Anchor {
+        let unix = 1_790_000_000_u64.saturating_add_signed(ahead) + second;
+        Anchor { unix_ns: unix * SECOND, monotonic_ns: second * SECOND }
+    }
+
+    /// A session that began at second 0, whose first chunk is due after 60.
+    fn session() -> Session {
+        let (naming, _thread) = Naming::start(symbolizer::Settings::default(), Patience::Background, None).unwrap();
+        let info = SessionInfo::new(ProfilerId(uuid::Uuid::nil()), clocks(0, 0), 101.0, Pid(1));
+        Session::new(TargetId(0), info, Keep { chunks: true, ..Keep::default() }, naming, None)
+    }
+
     /// Check that a chunk is due once, however late it is closed, and the next one a minute after that.
     #[test]
     fn due_once() {
-        let (naming, _thread) = Naming::start(symbolizer::Settings::default(), Patience::Background, None).unwrap();
-        let anchor = Anchor { unix_ns: 1_790_000_000_000_000_000, monotonic_ns: 0 };
-        let info = SessionInfo::new(ProfilerId(uuid::Uuid::nil()), anchor, 101.0, Pid(1));
-        let mut session = Session::new(TargetId(0), info, Keep { chunks: true, recording: false }, naming, None);
-        let mut due_at = |seconds: u64| session.apply(&Event::Tick { at_ns: seconds * 1_000_000_000 });
+        let mut session = session();
+        let mut due_at = |seconds: u64| session.apply(&Event::Tick { at_ns: seconds * SECOND });
         assert_eq!([59, 60, 61, 62].map(&mut due_at), [false, true, false, false]);
-        session.close();
-        let mut due_at = |seconds: u64| session.apply(&Event::Tick { at_ns: seconds * 1_000_000_000 });
+        session.close(clocks(62, 0));
+        let mut due_at = |seconds: u64| session.apply(&Event::Tick { at_ns: seconds * SECOND });
         assert_eq!([63, 121, 123, 124].map(&mut due_at), [false, false, true, false]);
+    }
+
+    /// Check that clocks that come apart make the chunk due, once; that the next goes by the new ones; and that one whose
+    /// times would lie before those of the last is another session's.
+    #[test]
+    fn clocks_step() {
+        let mut session = session();
+        let stack = RawStack {
+            frames: vec![RawFrame::Native(NativeFrame { pc: RemoteAddr(1), kind: PcKind::Exact, module: None })],
+            end: StackEnd::Complete,
+        };
+        // A chunk's seconds since the session began, by its clocks, and whether its session is the first.
+        let mut chunk = |from: u64, ahead: i64| {
+            session.apply(&Event::Stack(StackId(0), stack.clone()));
+            for second in from..from + 3 {
+                session.apply(&Event::Tick { at_ns: second * SECOND });
+                session.apply(&Event::Sample { tid: Tid(1), stack: StackId(0), state: ThreadState::OnCpu.into() });
+            }
+            let now = clocks(from + 3, ahead);
+            let due = [session.compare_clocks(&now), session.compare_clocks(&now)];
+            let chunk = session.close(now).chunk.unwrap();
+            let seconds = |unix_ns: u64| i64::try_from(unix_ns / SECOND).unwrap() - 1_790_000_000;
+            (due, seconds(chunk.start_unix_ns), seconds(chunk.end_unix_ns), chunk.profiler_id.0.is_nil())
+        };
+        assert_eq!(chunk(1, 1), ([false, false], 0, 3, true), "one second is not much");
+        assert_eq!(chunk(4, 3600), ([true, false], 3, 6, true), "suspended for an hour");
+        assert_eq!(chunk(7, 3600), ([false, false], 3606, 3609, true));
+        assert_eq!(chunk(10, 0), ([true, false], 3609, 3612, true), "set back");
+        assert_eq!(chunk(13, 0), ([false, false], 12, 15, false));
     }
 }

@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use config::{Overrides, Rate, Secret, Settings};
-use profile::{chunk::Platform, in_app::InAppRules, session::Naming};
+use config::{Overrides, Rate, Secret, Settings, States};
+use profile::{chunk::Platform, in_app::InAppRules, session::Naming, thread::Filter};
 use reqwest::Url;
 
 use crate::{
-    cli::{RunArguments, TargetArguments},
+    cli::{DumpArguments, RunArguments, ServeArguments, TargetArguments, ViewArguments},
     debuginfod,
     exit::Failure,
     ship::{Bounds, Dsn, DsnError, ShipSettings},
@@ -18,6 +18,7 @@ pub fn of_run(arguments: &RunArguments) -> Result<Settings, Failure> {
     let flags = Overrides {
         dsn: arguments.dsn.clone().map(Secret::new),
         spool: arguments.spool.clone(),
+        listen: arguments.listen,
         platform: arguments.platform.clone(),
         release: arguments.release.clone(),
         environment: arguments.environment.clone(),
@@ -31,10 +32,38 @@ pub fn of_sampling(arguments: &TargetArguments) -> Result<Settings, Failure> {
     load(None, of_target(arguments))
 }
 
+/// Of `dump`.
+pub fn of_dump(arguments: &DumpArguments) -> Result<Settings, Failure> {
+    let stop_for_rbp = arguments.stop_for_rbp.then_some(true);
+    load(None, Overrides { stop_for_rbp, ..of_view(&arguments.view) })
+}
+
+/// Of `serve`.
+pub fn of_serve(arguments: &ServeArguments) -> Result<Settings, Failure> {
+    let flags = Overrides { listen: arguments.listen, store: arguments.store.clone(), ..Overrides::default() };
+    load(arguments.config.as_deref(), flags)
+}
+
+/// The folder of the store.
+pub fn store_folder(settings: &Settings) -> PathBuf {
+    settings.store.folder.clone().unwrap_or_else(|| state_folder(settings).join("store"))
+}
+
 fn of_target(arguments: &TargetArguments) -> Overrides {
     Overrides {
         rate_hz: arguments.rate.and_then(|rate| Rate::new(rate).ok()),
         stop_for_rbp: arguments.stop_for_rbp.then_some(true),
+        ..of_view(&arguments.view)
+    }
+}
+
+fn of_view(arguments: &ViewArguments) -> Overrides {
+    let given = [(arguments.no_idle, States::Active), (arguments.on_cpu, States::OnCpu), (arguments.gil, States::Gil)];
+    Overrides {
+        states: given.into_iter().find_map(|(given, states)| given.then_some(states)),
+        native: arguments.native,
+        keep_interpreter_frames: arguments.keep_interpreter_frames.then_some(true),
+        project_root: arguments.project_root.clone(),
         ..Overrides::default()
     }
 }
@@ -68,6 +97,29 @@ pub fn shipping(settings: &Settings) -> Result<Option<ShipSettings>, Failure> {
     };
     ship.wait_out_max = settings.shipping.rate_limit_wait.0;
     Ok(Some(ship))
+}
+
+/// How to sample.
+pub fn sampling(settings: &Settings) -> sampler::Settings {
+    sampler::Settings {
+        rate_hz: settings.sampling.rate_hz.get(),
+        stop_for_rbp: settings.sampling.stop_for_rbp,
+        native: match settings.python.native {
+            config::Native::Merged => sampler::Native::Merged,
+            config::Native::Off => sampler::Native::Off,
+            config::Native::Only => sampler::Native::Only,
+        },
+    }
+}
+
+/// Which states of threads are shown.
+pub fn filter(settings: &Settings) -> Filter {
+    match settings.sampling.states {
+        States::All => Filter::All,
+        States::Active => Filter::Active,
+        States::OnCpu => Filter::OnCpu,
+        States::Gil => Filter::Gil,
+    }
 }
 
 /// The platform that was asked for.

@@ -1,12 +1,19 @@
 //! What must be in place before the first thread starts: blocked signals, descriptors, the watchdog.
 
-use std::{os::fd::AsRawFd, process::Stdio, sync::Arc};
+use std::{
+    os::fd::{AsFd, AsRawFd},
+    process::Stdio,
+    sync::Arc,
+};
 
 use anyhow::Context;
-use nix::sys::{
-    resource::{Resource, getrlimit, setrlimit},
-    signal::{SigSet, SigmaskHow, Signal, pthread_sigmask},
-    signalfd::{SfdFlags, SignalFd},
+use nix::{
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::{
+        resource::{Resource, getrlimit, setrlimit},
+        signal::{SigSet, SigmaskHow, Signal, pthread_sigmask, raise},
+        signalfd::{SfdFlags, SignalFd},
+    },
 };
 use sampler::watchdog::Heartbeat;
 
@@ -26,6 +33,25 @@ pub fn start_log() {
 #[derive(Debug)]
 pub struct Signals(pub SignalFd);
 
+impl Signals {
+    /// Waits for one that ends us; at one that suspends us we stop until we are told to go on.
+    pub fn wait(&self) {
+        loop {
+            let mut polled = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
+            let _ = poll(&mut polled, PollTimeout::NONE);
+            match self.0.read_signal() {
+                Ok(Some(signal)) if i32::try_from(signal.ssi_signo) == Ok(Signal::SIGTSTP as i32) => {
+                    // Cannot fail: the signal is ours.
+                    let _ = raise(Signal::SIGSTOP);
+                }
+                Ok(None) => {}
+                Ok(Some(_)) => return,
+                Err(error) => return tracing::warn!(%error, "Signals cannot be read any more."),
+            }
+        }
+    }
+}
+
 /// Blocks SIGCHLD (the sampler's) and the signals that end or suspend us, in this thread and so in all that follow.
 pub fn block_signals() -> anyhow::Result<Signals> {
     let mut ours = SigSet::empty();
@@ -44,6 +70,20 @@ pub fn raise_descriptor_limit() {
     if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
         // Not permitted: then threads beyond the limit are skipped, and counted.
         let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
+}
+
+/// Most CPU time, in microseconds, that our real-time thread may take without once waiting: then something is wrong.
+/// At that priority it looks at 256 threads of a target at most, some microseconds each, and it waits at every tick.
+const REAL_TIME_MAX_US: u64 = 500_000;
+
+/// Has the kernel end us when the sampling thread spins at real-time priority. By SIGKILL, so the soft limit is the hard
+/// one: SIGXCPU would write a core while threads are held. For us alone: to be called when the command has been started.
+pub fn bound_real_time() {
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_RTTIME) {
+        let limit = hard.min(REAL_TIME_MAX_US);
+        // A hard limit may always be lowered.
+        let _ = setrlimit(Resource::RLIMIT_RTTIME, limit, limit);
     }
 }
 

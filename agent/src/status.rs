@@ -8,16 +8,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-use profile::{
-    counters::Counters,
-    export::{Hot, hottest},
-    record::Recorded,
-};
+use profile::{counters::Counters, export::Hot};
 
-use crate::{pipeline::Progress, run::Done, session::Summary, ship::Status as Shipped};
+use crate::{
+    family::Children,
+    pipeline::Progress,
+    report::{LockUse, Report, Summary},
+    run::Done,
+    ship::Status as Shipped,
+};
 
 /// Functions listed at the end.
 const HOTTEST: usize = 20;
+/// Processes listed at the end.
+const PROCESSES: usize = 20;
 
 /// The line that is written over itself, on a terminal only.
 #[derive(Debug)]
@@ -52,17 +56,35 @@ impl Status {
     }
 }
 
+/// Where it can be seen, on standard error.
+pub fn print_page(page: &str) {
+    write_stderr(&format!("The page: {page}\n"));
+}
+
+/// Whether a person looks on: then the page stays when everything has ended.
+pub fn is_watched() -> bool {
+    std::io::stdin().is_terminal() && std::io::stdout().is_terminal() && std::io::stderr().is_terminal()
+}
+
+/// The page goes on.
+pub fn print_stays(page: &str) {
+    write_stderr(&format!("The page stays at {page} until ^C\n"));
+}
+
 fn write_stderr(text: &str) {
     let mut stderr = std::io::stderr().lock();
     // With stderr gone there is nobody to tell.
     let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());
 }
 
-/// `12 s  101.0 of 101 Hz  2 running, 14 sleeping  24,031 samples  late 0 ...  stopped 0.5 ms/s  own CPU 0.6 %`
+/// `12 s  101.0 of 101 Hz  3 processes:  2 running, 14 sleeping  24,031 samples  late 0 ...  stopped 0.5 ms/s  own CPU 0.6 %`
 #[allow(clippy::cast_precision_loss, reason = "for people, three digits")]
 fn line(progress: &Progress, rate_hz: f64, elapsed: Duration) -> String {
     let seconds = elapsed.as_secs_f64().max(0.001);
     let mut text = format!("{:.0} s  {:.1} of {rate_hz:.0} Hz", seconds, progress.ticks as f64 / seconds);
+    if progress.processes > 1 {
+        let _ = write!(text, "  {} processes:", progress.processes);
+    }
     let _ = write!(text, "  {} running, {} sleeping", progress.running, progress.sleeping);
     let _ = write!(text, "  {} samples{}", progress.counters.samples, trouble(&progress.counters));
     let _ = write!(text, "  stopped {:.2} ms/s", progress.stopped_us as f64 / 1000.0 / seconds);
@@ -75,11 +97,8 @@ fn shipping(shipped: &Shipped) -> String {
 }
 
 /// What the sessions came to, and what became of their chunks, on standard error.
-pub fn print_shipped(summaries: &[Summary], shipped: &Shipped) {
-    let mut text = String::new();
-    for summary in summaries {
-        one_line(&mut text, summary);
-    }
+pub fn print_shipped(done: &Done, shipped: &Shipped) {
+    let mut text = lines(done);
     let _ = write!(text, "chunks: {} sent", shipped.sent);
     for (name, count) in [
         ("wait for the next start", shipped.waiting as u64),
@@ -118,80 +137,124 @@ fn trouble(counters: &Counters) -> String {
 /// The list at the end.
 pub fn print_hottest(done: &Done, kept: Option<&Path>) {
     let mut text = String::new();
-    for recorded in &done.recorded {
-        one(&mut text, recorded);
+    if let Some(sum) = &done.report.sum {
+        all(&mut text, &done.report, sum, &done.children);
     }
     for hint in &done.hints {
         let _ = writeln!(text, "hint: {hint}");
     }
     if let Some(kept) = kept {
-        let _ = writeln!(text, "Chunks are kept in {}", kept.display());
+        let _ = writeln!(text, "See it again: sentry-profiled serve --store {}", kept.display());
     }
     let _ = std::io::stdout().lock().write_all(text.as_bytes());
 }
 
 #[allow(clippy::cast_precision_loss, reason = "for people, three digits")]
-fn one(text: &mut String, recorded: &Recorded) {
-    let rows = hottest(recorded, HOTTEST);
-    let on_cpu: u64 = ticks(recorded, true);
-    let of = if on_cpu > 0 { on_cpu } else { ticks(recorded, false) };
-    let exe = recorded.info.exe.as_deref().unwrap_or("?");
-    let seconds = recorded.end_us.saturating_sub(recorded.start_us) as f64 / 1e6;
+fn all(text: &mut String, report: &Report, sum: &Summary, children: &Children) {
+    let of = report.hottest.counted();
+    let _ = match report.sessions {
+        1 => write!(text, "{} (pid {})", sum.exe.as_deref().unwrap_or("?"), sum.pid),
+        many => write!(text, "{many} processes"),
+    };
     let _ = writeln!(
         text,
-        "{} (pid {}): {seconds:.1} s, {:.1} Hz reached, {} samples, {of} on a CPU{}",
-        exe,
-        recorded.info.pid,
-        recorded.rate_reached(),
-        recorded.counters.samples,
-        trouble(&recorded.counters)
+        ": {:.1} s, {:.1} Hz reached, {} samples, {} on a CPU{}",
+        sum.span_us as f64 / 1e6,
+        sum.rate_reached(),
+        sum.counters.samples,
+        report.hottest.on_cpu(),
+        trouble(&sum.counters)
     );
     let _ = writeln!(
         text,
-        "cost: stopped {:.2} ms, longest {} us; own CPU {:.1} ms\n\n   self   total  function",
-        recorded.stopped_us as f64 / 1000.0,
-        recorded.stop_max_us,
-        recorded.agent_cpu_us as f64 / 1000.0
+        "cost: stopped {:.2} ms, longest {} us; own CPU {:.1} ms",
+        sum.stopped_us as f64 / 1000.0,
+        sum.stop_max_us,
+        sum.agent_cpu_us as f64 / 1000.0
     );
+    if let Some(LockUse { held_us, awaited_us, span_us }) = sum.lock {
+        let share = |us: u64| us as f64 / span_us.max(1) as f64;
+        let held = (share(held_us) * 100.0).min(100.0);
+        let each = if report.sessions > 1 { ", on average over the processes" } else { "" };
+        let _ = writeln!(text, "gil: held {held:.1} % of the time, {:.2} threads wait for it{each}", share(awaited_us));
+    }
+    if report.sessions > 1 {
+        processes(text, report);
+    }
+    text.push_str(&of_children(children));
+    text.push_str("\n   self   total  function\n");
     let percent = |ticks: u64| ticks as f64 * 100.0 / of.max(1) as f64;
-    for Hot { function, module, self_ticks, total_ticks } in rows {
+    for Hot { function, module, self_ticks, total_ticks } in report.hottest.top(HOTTEST) {
         let module = module.map(|module| format!("  [{module}]")).unwrap_or_default();
         let _ = writeln!(text, "{:6.1}% {:6.1}%  {function}{module}", percent(self_ticks), percent(total_ticks));
     }
     text.push('\n');
 }
 
-fn ticks(recorded: &Recorded, on_cpu: bool) -> u64 {
-    let runs = recorded.threads.iter().flat_map(|thread| &thread.runs);
-    runs.filter(|run| !on_cpu || run.state.is_on_cpu()).map(|run| run.ticks).sum()
+#[allow(clippy::cast_precision_loss, reason = "for people, three digits")]
+fn processes(text: &mut String, report: &Report) {
+    text.push_str("\n      pid  seconds     Hz  samples   on CPU  program\n");
+    for row in report.busiest(PROCESSES) {
+        let _ = writeln!(
+            text,
+            "{:>9} {:8.1} {:6.1} {:8} {:8}  {}{}",
+            row.pid,
+            row.span_us as f64 / 1e6,
+            row.rate_reached(),
+            row.counters.samples,
+            row.on_cpu.unwrap_or_default(),
+            row.exe.as_deref().unwrap_or("?"),
+            trouble(&row.counters)
+        );
+    }
+    more(text, report);
+}
+
+fn more(text: &mut String, report: &Report) {
+    let more = report.sessions.saturating_sub(PROCESSES);
+    if more > 0 {
+        let _ = writeln!(text, "and {more} more, that were less busy");
+    }
+}
+
+/// What became of children, if there were any.
+fn of_children(children: &Children) -> String {
+    if *children == Children::default() {
+        return String::new();
+    }
+    let mut text = format!("children: {} followed", children.followed);
+    for (count, what) in [(children.left_out, "ended before they could be"), (children.refused, "cannot be")] {
+        if count > 0 {
+            let _ = write!(text, ", {count} {what}");
+        }
+    }
+    text.push('\n');
+    text
 }
 
 /// One line a target on standard error, after a recording.
 pub fn summary(done: &Done) {
+    write_stderr(&lines(done));
+}
+
+fn lines(done: &Done) -> String {
     let mut text = String::new();
-    for recorded in &done.recorded {
-        let summary = Summary {
-            pid: recorded.info.pid,
-            span_us: recorded.end_us.saturating_sub(recorded.start_us),
-            ticks: recorded.ticks,
-            counters: recorded.counters.clone(),
-            stopped_us: recorded.stopped_us,
-            stop_max_us: recorded.stop_max_us,
-            agent_cpu_us: recorded.agent_cpu_us,
-        };
-        one_line(&mut text, &summary);
+    for row in done.report.busiest(PROCESSES) {
+        one_line(&mut text, row);
     }
-    write_stderr(&text);
+    more(&mut text, &done.report);
+    text.push_str(&of_children(&done.children));
+    text
 }
 
 #[allow(clippy::cast_precision_loss, reason = "for people, three digits")]
 fn one_line(text: &mut String, summary: &Summary) {
-    let seconds = summary.span_us as f64 / 1e6;
     let _ = writeln!(
         text,
-        "pid {}: {seconds:.1} s, {:.1} Hz, {} samples{}; stopped {} us in all, {} us at most; own CPU {} ms",
+        "pid {}: {:.1} s, {:.1} Hz, {} samples{}; stopped {} us in all, {} us at most; own CPU {} ms",
         summary.pid,
-        summary.ticks as f64 / seconds.max(1e-6),
+        summary.span_us as f64 / 1e6,
+        summary.rate_reached(),
         summary.counters.samples,
         trouble(&summary.counters),
         summary.stopped_us,

@@ -12,7 +12,7 @@ use benches::{
     rival::Framehop,
 };
 use criterion::{Criterion, Throughput};
-use profile::stack::{RawStack, StackEnd};
+use profile::stack::{NativeStack, StackEnd};
 use unwinder::Unwinder;
 
 /// Passes of each in turns; the median counts.
@@ -83,12 +83,12 @@ fn pass(unwinder: &mut Unwinder, corpus: &Corpus) -> usize {
     frames
 }
 
-fn unwind(unwinder: &mut Unwinder, corpus: &Corpus, one: &Stack, stack: &mut RawStack) {
+fn unwind(unwinder: &mut Unwinder, corpus: &Corpus, one: &Stack, stack: &mut NativeStack) {
     unwinder.unwind(&one.registers, &mut one.memory(), &corpus.map, stack);
 }
 
-fn empty() -> RawStack {
-    RawStack { frames: Vec::new(), end: StackEnd::Complete }
+fn empty() -> NativeStack {
+    NativeStack { frames: Vec::new(), sps: Vec::new(), end: StackEnd::Complete }
 }
 
 fn median(all: &mut [f64]) -> f64 {

@@ -1,9 +1,12 @@
 //! What is said about a wrong setting: where it stands, and what was probably meant. Never quotes a value of the file,
-//! which may be a secret; names of keys it does.
+//! which may be a secret; names of keys it does, if they look like one.
 
 use std::{ops::Range, path::PathBuf};
 
 use thiserror::Error;
+
+/// Keys have 15 letters at most; what is longer was pasted to the wrong place, and may be a secret.
+const KEY_MAX: usize = 24;
 
 /// A setting is wrong.
 #[derive(Debug, Error)]
@@ -66,7 +69,8 @@ fn without_value(message: &str) -> String {
     }
 }
 
-/// "unknown field `a`, expected one of `b`, `c`" becomes "unknown key `a`; did you mean `b`?". Any other message is left.
+/// "unknown field `a`, expected one of `b`, `c`" becomes "unknown key `a`; did you mean `b`?", or says in which section `a`
+/// stands. Any other message is left.
 fn with_nearest(message: &str) -> String {
     let message = message.trim_end();
     if !message.starts_with("unknown field") {
@@ -74,6 +78,13 @@ fn with_nearest(message: &str) -> String {
     }
     let mut names = message.split('`').skip(1).step_by(2);
     let Some(typed) = names.next() else { return message.to_owned() };
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-');
+    if typed.len() > KEY_MAX || !typed.chars().all(plain) {
+        return "unknown key".to_owned();
+    }
+    if let Some(section) = section_of(typed) {
+        return format!("unknown key `{typed}` here; it belongs in [{section}]");
+    }
     let known: Vec<&str> = names.collect();
     let nearest = known.iter().map(|name| (distance(typed, name), *name)).min();
     match nearest {
@@ -82,6 +93,19 @@ fn with_nearest(message: &str) -> String {
         }
         _ => format!("unknown key `{typed}`; there are {}", known.join(", ")),
     }
+}
+
+/// Where the shipped file has a key.
+fn section_of(key: &str) -> Option<&'static str> {
+    let mut section = None;
+    for line in include_str!("../config.toml").lines() {
+        if let Some(name) = line.strip_prefix('[') {
+            section = name.strip_suffix(']');
+        } else if line.trim_start_matches('#').split_once(" = ").is_some_and(|(name, _)| name == key) {
+            return section;
+        }
+    }
+    None
 }
 
 /// Edits (insert, delete, replace) from one word to another: Levenshtein's, one row at a time.

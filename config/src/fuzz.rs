@@ -43,21 +43,3 @@ fn values(text: &str) -> impl Iterator<Item = &str> {
     let words = lines.flat_map(move |(_, value)| value.split(word));
     words.filter(|word| word.len() >= TELLING && word.contains('@')).filter(|word| text.matches(*word).count() == 1)
 }
-
-#[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use super::*;
-
-    /// Check every input that fuzzing has found worth keeping.
-    #[test]
-    fn corpus_replayed() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/config");
-        let corpus: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-        assert!(corpus.len() >= 10);
-        for input in &corpus {
-            settings(&fs::read(input).unwrap());
-        }
-    }
-}

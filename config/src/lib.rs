@@ -19,5 +19,5 @@ mod units;
 pub use error::ConfigError;
 pub use overrides::Overrides;
 pub use resolve::{FILE_DEFAULT, load, resolve, state_folder};
-pub use settings::{Naming, Output, Sampling, Settings, Shipping};
-pub use units::{Bytes, Rate, Secret, Span};
+pub use settings::{Naming, Output, Project, Python, Sampling, Server, Settings, Shipping, Store};
+pub use units::{Bytes, Native, Rate, Secret, Span, States};

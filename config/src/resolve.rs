@@ -95,12 +95,14 @@ mod tests {
         let text = with_optional_keys(include_str!("../config.toml"));
         let all = format!("{:?}", from_file(&text).unwrap());
         assert!(!all.contains("None"), "{all}");
-        let Settings { sampling: _, naming: _, output: _, shipping: _ } = Settings::default();
+        let Settings { sampling: _, naming: _, python: _, output: _, shipping: _, server: _, store: _ } =
+            Settings::default();
         let keys: Vec<&str> = text.lines().filter_map(|line| Some(line.split_once(" = ")?.0)).collect();
         assert_eq!(
             keys.join(" "),
-            "rate_hz stop_for_rbp raw_for_server debuginfod debuginfod_urls platform release environment \
-             in_app_include in_app_exclude dsn spool spool_max spool_age_max refused_max rate_limit_wait drain"
+            "rate_hz stop_for_rbp states raw_for_server debuginfod debuginfod_urls native keep_interpreter_frames project_root \
+             platform release environment in_app_include in_app_exclude dsn spool spool_max spool_age_max refused_max rate_limit_wait drain \
+             listen token projects url folder retention retention_max"
         );
     }
 
@@ -142,10 +144,17 @@ mod tests {
         assert_snapshot!(said("[sampler]\n"), @"c.toml:1:2: unknown key `sampler`; did you mean `sampling`?");
         assert_snapshot!(said("[output]\nx = 1"),
             @"c.toml:2:1: unknown key `x`; there are platform, release, environment, in_app_include, in_app_exclude");
+        assert_snapshot!(said("dsn = \"d\""), @"c.toml:1:1: unknown key `dsn` here; it belongs in [shipping]");
+        assert_snapshot!(said("[output]\nrate_hz = 5"),
+            @"c.toml:2:1: unknown key `rate_hz` here; it belongs in [sampling]");
         assert_snapshot!(said("[sampling]\nrate_hz = 5000"),
             @"c.toml:2:11: no rate: give samples a second, 1 to 1000");
         assert_snapshot!(said("[shipping]\n  drain = \"soon\""),
             @"c.toml:2:11: no duration: write 500ms, 30s, 5m, 1h30m or 7d");
+        assert_snapshot!(said("[python]\nnative = \"some\""),
+            @"c.toml:2:10: no way to show native frames: write merged, off or only");
+        assert_snapshot!(said("[sampling]\nstates = 1"),
+            @"c.toml:2:10: invalid type: integer, expected a word, in quotes");
         assert_snapshot!(said("[shipping]\nspool_max = 5"),
             @"c.toml:2:13: invalid type: integer, expected a number with a unit, in quotes");
     }
@@ -157,6 +166,11 @@ mod tests {
         assert!(!said.contains("key@"), "{said}");
         let said = from_file("shipping = \"https://key@host/1, expected a, expected b\"").unwrap_err().to_string();
         assert_snapshot!(said, @"c.toml:1:12: invalid type: string, expected struct Shipping");
+        for pasted in ["\"https://key@host/1\" = 1", "[\"https://key@host/1\"]", "0123456789abcdef0123456789abcdef = 1"]
+        {
+            let said = from_file(&format!("[shipping]\n{pasted}")).unwrap_err().to_string();
+            assert!(said.ends_with(": unknown key"), "{said}");
+        }
         let wrong =
             resolve(None, |name| (name == "SENTRY_PROFILED_RATE_HZ").then(|| "fast".to_owned()), Overrides::default());
         assert_snapshot!(wrong.unwrap_err(), @"SENTRY_PROFILED_RATE_HZ: `fast` is no number");

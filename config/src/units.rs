@@ -157,8 +157,61 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// What is read of Python programs.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Native {
+    /// Python frames, and the native ones among them.
+    #[default]
+    Merged,
+    /// Python frames alone.
+    Off,
+    /// Native frames alone.
+    Only,
+}
+
+impl std::str::FromStr for Native {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.trim() {
+            "merged" => Ok(Self::Merged),
+            "off" => Ok(Self::Off),
+            "only" => Ok(Self::Only),
+            _ => Err("no way to show native frames: write merged, off or only".to_owned()),
+        }
+    }
+}
+
+/// Which states of threads are shown.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum States {
+    /// Every one.
+    #[default]
+    All,
+    /// Not of threads that sleep.
+    Active,
+    /// Of threads on a CPU.
+    OnCpu,
+    /// Of the thread that holds Python's global interpreter lock.
+    Gil,
+}
+
+impl std::str::FromStr for States {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.trim() {
+            "all" => Ok(Self::All),
+            "active" => Ok(Self::Active),
+            "on_cpu" => Ok(Self::OnCpu),
+            "gil" => Ok(Self::Gil),
+            _ => Err("no choice of states: write all, active, on_cpu or gil".to_owned()),
+        }
+    }
+}
+
 macro_rules! from_text {
-    ($($name:ident),*) => {$(
+    ($expected:literal: $($name:ident),*) => {$(
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 struct Text;
@@ -166,7 +219,7 @@ macro_rules! from_text {
                     type Value = $name;
 
                     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                        f.write_str("a number with a unit, in quotes")
+                        f.write_str($expected)
                     }
 
                     fn visit_str<E: de::Error>(self, text: &str) -> Result<$name, E> {
@@ -178,7 +231,8 @@ macro_rules! from_text {
         }
     )*};
 }
-from_text!(Span, Bytes);
+from_text!("a number with a unit, in quotes": Span, Bytes);
+from_text!("a word, in quotes": Native, States);
 
 #[cfg(test)]
 mod tests {
@@ -198,6 +252,11 @@ mod tests {
         assert_eq!(bytes("64 kB"), Ok(64_000));
         assert_eq!(bytes("1.5GiB"), Ok(1_610_612_736));
         assert!(["", "512mb", "much", "99999999GiB"].iter().all(|text| bytes(text).is_err()));
+        assert!(
+            ["merged", "off", "only"].iter().all(|text| text.parse::<Native>().is_ok())
+                && "Off".parse::<Native>().is_err()
+        );
+        assert!(["all", "active", "on_cpu", "gil"].iter().all(|text| text.parse::<States>().is_ok()));
         assert!("101".parse::<Rate>().is_ok());
         assert!(["0", "1001", "NaN", "inf", "-5", "fast"].iter().all(|text| text.parse::<Rate>().is_err()));
     }

@@ -13,7 +13,7 @@ use profile::{
     feed::{Event, StackId},
     frame::Frame,
     id::{Pid, ProfilerId, Tid},
-    stack::{PcKind, RawFrame, RawStack, StackEnd},
+    stack::{NativeFrame, PcKind, RawFrame, RawStack, StackEnd},
     thread::ThreadState,
 };
 use uuid::Uuid;
@@ -65,10 +65,12 @@ fn print_row(title: &str, feeding: Duration, samples: u64, closing: Duration, es
 fn define(builder: &mut ChunkBuilder, threads: u32, stacks: u32) {
     for id in 0..stacks {
         // 40 frames, of which the leaves differ and the roots are shared.
-        let frame = |depth: u32| RawFrame {
-            pc: RemoteAddr(0x1000 + u64::from(depth * 1000 + (id * 31) % (1 << (10 - depth / 4)))),
-            kind: PcKind::Return,
-            module: None,
+        let frame = |depth: u32| {
+            RawFrame::Native(NativeFrame {
+                pc: RemoteAddr(0x1000 + u64::from(depth * 1000 + (id * 31) % (1 << (10 - depth / 4)))),
+                kind: PcKind::Return,
+                module: None,
+            })
         };
         let stack = RawStack { frames: (0..40).map(frame).collect(), end: StackEnd::Complete };
         builder.apply(&Event::Stack(StackId(id), stack));
@@ -82,14 +84,14 @@ fn sample(thread: u32, runs: bool, tick: u64, stacks: u32) -> Event {
     let stack =
         (u32::try_from(tick).unwrap_or_default().wrapping_mul(2_654_435_761).wrapping_add(thread * 97)) % stacks;
     let state = if runs { ThreadState::OnCpu } else { ThreadState::Sleeping(232) };
-    Event::Sample { tid: tid(thread), stack: StackId(stack), state }
+    Event::Sample { tid: tid(thread), stack: StackId(stack), state: state.into() }
 }
 
 fn tid(thread: u32) -> Tid {
     Tid(i32::try_from(10_000 + thread).unwrap_or_default())
 }
 
-fn name(raw: &RawFrame) -> Arc<[Frame]> {
+fn name(raw: &NativeFrame) -> Arc<[Frame]> {
     [Frame {
         function: Some(format!("acme::storage::engine::function_{:x}", raw.pc.0).into()),
         module: Some("worker".into()),

@@ -13,7 +13,7 @@ use profile::{
     id::{Pid, ProfilerId, Tid},
     module::{Module, ModuleIndex},
     record::{Recorded, Recording},
-    stack::{PcKind, RawFrame, RawStack, StackEnd, Truncation},
+    stack::{NativeFrame, PcKind, RawFrame, RawStack, StackEnd, Truncation},
     thread::ThreadState,
 };
 use uuid::Uuid;
@@ -96,8 +96,8 @@ fn act(tid: Tid, random: &mut Random) -> Option<Event> {
     Some(match random.below(400) {
         0 => Event::Ended { tid },
         1..=5 => Event::Unread { tid },
-        _ if is_busy => Event::Sample { tid, stack, state: ThreadState::OnCpu },
-        _ => Event::Sample { tid, stack, state: ThreadState::Sleeping(232) },
+        _ if is_busy => Event::Sample { tid, stack, state: ThreadState::OnCpu.into() },
+        _ => Event::Sample { tid, stack, state: ThreadState::Sleeping(232).into() },
     })
 }
 
@@ -109,16 +109,19 @@ fn module() -> Module {
         start: RemoteAddr(0),
         size: 4096,
         base: FileAddr(0),
+        interpreter: None,
     }
 }
 
 /// 1 to 12 frames of 40 functions: recursion is likely.
 fn stack(random: &mut Random) -> RawStack {
     let depth = 1 + random.below(12);
-    let frame = |random: &mut Random| RawFrame {
-        pc: RemoteAddr(1 + random.below(40)),
-        kind: PcKind::Return,
-        module: Some(ModuleIndex(0)),
+    let frame = |random: &mut Random| {
+        RawFrame::Native(NativeFrame {
+            pc: RemoteAddr(1 + random.below(40)),
+            kind: PcKind::Return,
+            module: Some(ModuleIndex(0)),
+        })
     };
     let is_cut = random.below(20) == 0;
     RawStack {
@@ -128,7 +131,7 @@ fn stack(random: &mut Random) -> RawStack {
 }
 
 /// Every fifth function has another inlined into it; every seventh is the system's.
-fn name(raw: &RawFrame) -> Arc<[Frame]> {
+fn name(raw: &NativeFrame) -> Arc<[Frame]> {
     let frame = |function: String| {
         let package = if raw.pc.0.is_multiple_of(7) { "/usr/lib/libsystem.so.1" } else { "/opt/acme/worker" };
         Frame {

@@ -9,6 +9,7 @@ pub type Reasons = BTreeMap<String, u64>;
 
 /// What went less than perfectly, in thread-samples unless a field says otherwise.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Counters {
     /// Thread-samples taken or known to stand, of all outcomes but skipped and lost.
     pub samples: u64,

@@ -4,11 +4,12 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    code::{Code, CodeIndex},
     counters::Counters,
     id::Tid,
     module::{Module, ModuleIndex},
     stack::RawStack,
-    thread::ThreadState,
+    thread::State,
 };
 
 /// A stack of this session: an index into the stacks defined by [`Event::Stack`], which only ever grows.
@@ -20,6 +21,8 @@ pub struct StackId(pub u32);
 pub enum Event {
     /// A module was first seen. Comes before any stack that names it.
     Module(ModuleIndex, Module),
+    /// A code object was first seen. Comes before any stack that names it.
+    Code(CodeIndex, Code),
     /// A stack was first seen. Comes before any sample that names it.
     Stack(StackId, RawStack),
     /// A thread was first seen, or changed its name.
@@ -28,6 +31,13 @@ pub enum Event {
         tid: Tid,
         /// `comm` as the kernel has it; lossy UTF-8.
         name: String,
+    },
+    /// A language runtime's own id of a thread came to be known: the one by which its users know it.
+    Ident {
+        /// Which.
+        tid: Tid,
+        /// Python: `threading.get_ident()`.
+        ident: u64,
     },
     /// A tick begins. Every live thread for which nothing else is said before the next tick was proved not to have
     /// run: its last stack stands at this tick too.
@@ -42,7 +52,7 @@ pub enum Event {
         /// What it was doing, by stack.
         stack: StackId,
         /// And by state.
-        state: ThreadState,
+        state: State,
     },
     /// A thread could not be read at the current tick (late, skipped, lost). Nothing is claimed for it: no tick is
     /// counted, and a receiver gives the time to its last stack.

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::address::{FileAddr, RemoteAddr};
+use crate::{
+    address::{FileAddr, RemoteAddr},
+    code::Language,
+};
 
 /// Why a frame has no function name, or no line.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -41,7 +44,7 @@ pub struct Frame {
     /// Demangled name. `None` with a reason in `missing`.
     pub function: Option<Arc<str>>,
     /// Where the language has such a thing: the Rust path or C++ namespace before the function's own name is *not* cut
-    /// off `function`; for native frames this is the file name of the module (`libc.so.6`).
+    /// off `function`; for native frames this is the file name of the module (`libc.so.6`). Python: `__name__` of the module.
     pub module: Option<Arc<str>>,
     /// The path of the ELF file as the target sees it.
     pub package: Option<Arc<str>>,
@@ -60,4 +63,6 @@ pub struct Frame {
     /// Where the function without a name begins in its file, if the file tells: it stands for the name, so that a stripped
     /// program shows functions, not addresses.
     pub start: Option<FileAddr>,
+    /// Whose function it is, if not machine code's.
+    pub language: Option<Language>,
 }

@@ -4,14 +4,18 @@
 
 pub mod address;
 pub mod chunk;
+pub mod code;
 pub mod counters;
 pub mod export;
 pub mod feed;
 pub mod frame;
 pub mod id;
 pub mod in_app;
+pub mod machinery;
 pub mod module;
 pub mod naming;
+mod python;
+pub mod received;
 pub mod record;
 pub mod session;
 pub mod stack;

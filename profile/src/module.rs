@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     address::{FileAddr, LoadBias, RemoteAddr},
+    code::Language,
     id::BuildId,
 };
 
@@ -26,4 +27,6 @@ pub struct Module {
     pub size: u64,
     /// The lowest `p_vaddr` of its `PT_LOAD` segments.
     pub base: FileAddr,
+    /// The runtime of this language is in it: libpython, or an executable that has it linked in.
+    pub interpreter: Option<Language>,
 }

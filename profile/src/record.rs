@@ -12,12 +12,13 @@ use crate::{
     feed::{Event, StackId},
     frame::Frame,
     id::Tid,
+    machinery::{Folding, Shown, shown},
     module::{Module, ModuleIndex},
-    naming::Namer,
+    naming::{Namer, named_by_itself},
     session::SessionInfo,
     stack::{RawFrame, StackEnd},
-    stacks::{FrameSlot, Slot, Stacks},
-    thread::ThreadState,
+    stacks::{FrameSlot, Interned, Slot, Stacks},
+    thread::State,
     timeline::{Doing, Line, Timeline},
 };
 
@@ -33,7 +34,7 @@ pub struct Recording {
 impl Recording {
     /// Starts at the anchor of `info`.
     pub fn new(info: SessionInfo) -> Self {
-        let timeline = Timeline::new(info.anchor, info.anchor.monotonic_ns);
+        let timeline = Timeline::new(info.anchor, info.anchor.monotonic_ns, info.filter);
         Self { info, stacks: Stacks::default(), timeline, tally: Tally::default() }
     }
 
@@ -41,12 +42,15 @@ impl Recording {
     pub fn apply(&mut self, event: &Event) {
         match event {
             Event::Module(index, module) => self.stacks.define_module(*index, module),
+            Event::Code(index, code) => self.stacks.define_code(*index, code),
             Event::Stack(id, stack) => self.stacks.define(*id, stack),
             Event::Thread { tid, name } => self.timeline.named(*tid, name),
             Event::Tick { at_ns } => self.timeline.tick(*at_ns),
             Event::Sample { tid, stack, state } => self.sample(*tid, *stack, *state),
             Event::Unread { tid } => self.timeline.unread(*tid),
             Event::Ended { tid } => self.timeline.ended(*tid),
+            // A file of a recording is read beside the machine's other tools: threads keep the kernel's ids.
+            Event::Ident { .. } => {}
             Event::Usage { .. } | Event::Counters(_) | Event::Cost { .. } => {
                 self.tally.apply(event, &self.info.anchor);
             }
@@ -58,7 +62,7 @@ impl Recording {
         let end_us = self.timeline.end_us(at_ns);
         let mut places = Places::default();
         let threads = self.timeline.lines().iter().filter_map(|line| self.thread(line, end_us, &mut places)).collect();
-        let (stacks, locations) = places.collect(&self.stacks, namer);
+        let (stacks, locations) = places.collect(&self.stacks, &self.info, namer);
         Recorded {
             start_us: self.timeline.start_us(),
             end_us,
@@ -75,7 +79,7 @@ impl Recording {
         }
     }
 
-    fn sample(&mut self, tid: Tid, stack: StackId, state: ThreadState) {
+    fn sample(&mut self, tid: Tid, stack: StackId, state: State) {
         let Some(slot) = self.stacks.slot(stack) else {
             Counters::count(&mut self.tally.counters.lost, "stack_undefined");
             return self.timeline.unread(tid);
@@ -91,7 +95,7 @@ impl Recording {
             if let Some(before) = runs.last_mut().filter(|before| before.end_us == u64::MAX) {
                 before.end_us = start_us;
             }
-            if let Doing::Stack(slot, state) = run.doing {
+            if let Doing::Stack(Some(slot), state) = run.doing {
                 let ticks = u64::from(run.last - run.first) + 1;
                 runs.push(RecordedRun { stack: places.stack(slot), state, start_us, end_us: u64::MAX, ticks });
             }
@@ -149,7 +153,7 @@ pub struct RecordedRun {
     /// Index into [`Recorded::stacks`].
     pub stack: usize,
     /// What the thread did.
-    pub state: ThreadState,
+    pub state: State,
     /// Microseconds since 1970.
     pub start_us: u64,
     /// When the next stack was seen, or the thread's end.
@@ -207,19 +211,66 @@ impl Places {
         })
     }
 
-    fn collect(self, raw: &Stacks, namer: &mut dyn Namer) -> (Vec<RecordedStack>, Vec<Location>) {
-        let mut locations = Vec::new();
-        let mut by_slot: HashMap<FrameSlot, usize> = HashMap::new();
-        let mut location = |slot: &FrameSlot| {
-            *by_slot.entry(*slot).or_insert_with(|| {
-                let frame = raw.frame(*slot).copied();
-                locations.extend(frame.map(|raw| Location { raw, frames: namer.name(&raw) }));
-                locations.len() - 1
-            })
-        };
+    fn collect(self, raw: &Stacks, info: &SessionInfo, namer: &mut dyn Namer) -> (Vec<RecordedStack>, Vec<Location>) {
+        let mut shown = Locations { raw, info, namer, found: Vec::new(), by_slot: HashMap::new() };
         let known = self.stacks.iter().filter_map(|slot| raw.get(*slot));
-        let stacks = known
-            .map(|stack| RecordedStack { locations: stack.frames.iter().map(&mut location).collect(), end: stack.end });
-        (stacks.collect(), locations)
+        let stacks = known.map(|stack| RecordedStack { locations: shown.stack(stack), end: stack.end }).collect();
+        (stacks, shown.found)
+    }
+}
+
+/// Names the frames that are used.
+struct Locations<'l> {
+    raw: &'l Stacks,
+    info: &'l SessionInfo,
+    namer: &'l mut dyn Namer,
+    found: Vec<Location>,
+    /// By the frame, and whether it is in a stack in which the machinery of interpreters is left out.
+    by_slot: HashMap<(FrameSlot, bool), Option<(usize, bool)>>,
+}
+
+impl Locations<'_> {
+    fn stack(&mut self, stack: &Interned) -> Vec<usize> {
+        let condensed = !self.info.keep_interpreter_frames && self.raw.is_interpreted(stack);
+        let mut places = Vec::with_capacity(stack.frames.len());
+        let mut folding = Folding::default();
+        for slot in &stack.frames {
+            let Some((place, folds)) = self.place(*slot, condensed) else { continue };
+            if folding.writes(folds) {
+                places.push(place);
+            }
+        }
+        places
+    }
+
+    /// The place of a frame, if it is shown, and whether it is a fold.
+    fn place(&mut self, slot: FrameSlot, condensed: bool) -> Option<(usize, bool)> {
+        if let Some(known) = self.by_slot.get(&(slot, condensed)) {
+            return *known;
+        }
+        let found = self.raw.frame(slot).copied().and_then(|raw| self.find(raw, condensed));
+        self.by_slot.insert((slot, condensed), found);
+        found
+    }
+
+    fn find(&mut self, raw: RawFrame, condensed: bool) -> Option<(usize, bool)> {
+        let named = names(&raw, self.raw, self.info, self.namer);
+        let module = raw.native().and_then(|native| self.raw.module(native.module?));
+        let was_named = !named.is_empty();
+        let (frames, folds) = match if condensed { shown(&named, module) } else { Shown::Frames(named) } {
+            Shown::Frames(left) if left.is_empty() && was_named => return None,
+            Shown::Frames(left) => (left, false),
+            Shown::Fold(frame) => ([frame].into(), true),
+        };
+        self.found.push(Location { raw, frames });
+        Some((self.found.len() - 1, folds))
+    }
+}
+
+fn names(frame: &RawFrame, raw: &Stacks, info: &SessionInfo, namer: &mut dyn Namer) -> Arc<[Frame]> {
+    match (frame, named_by_itself(frame, info.cwd.as_deref(), |index| raw.code(index))) {
+        (_, Some(named)) => [named].into(),
+        (RawFrame::Native(native), None) => namer.name(native),
+        _ => Arc::default(),
     }
 }

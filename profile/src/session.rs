@@ -5,12 +5,14 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    frame::Frame,
     id::{Pid, ProfilerId},
-    in_app::InAppRules,
+    in_app::{InAppRules, Program},
+    thread::Filter,
 };
 
-/// One reading of both clocks. Every time of a session is this wall-clock time plus a monotonic difference, so that
-/// a step of the wall clock never reorders samples.
+/// One reading of both clocks. Every time of a chunk is this wall-clock time plus a monotonic difference, so that a step of
+/// the wall clock never reorders samples.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Anchor {
     /// `CLOCK_REALTIME`, nanoseconds since 1970.
@@ -26,6 +28,14 @@ impl Anchor {
         let earlier = self.monotonic_ns.saturating_sub(at_ns);
         self.unix_ns.saturating_add(later).saturating_sub(earlier) / 1000
     }
+
+    /// How far the wall clock went ahead of the monotonic one from here to `later` (back: negative), nanoseconds: it was
+    /// set, or the machine was suspended.
+    pub fn step_ns(&self, later: &Self) -> i64 {
+        let went = |from: u64, to: u64| i128::from(to).saturating_sub(i128::from(from));
+        let step = went(self.unix_ns, later.unix_ns).saturating_sub(went(self.monotonic_ns, later.monotonic_ns));
+        i64::try_from(step).unwrap_or(if step < 0 { i64::MIN } else { i64::MAX })
+    }
 }
 
 /// The chunk's platform: decides what a receiver does with frames, and what it bills.
@@ -36,6 +46,8 @@ pub struct Platform(Cow<'static, str>);
 impl Platform {
     /// C, C++ and everything else that is machine code.
     pub const NATIVE: Self = Self(Cow::Borrowed("native"));
+    /// Programs that CPython runs, with their native frames.
+    pub const PYTHON: Self = Self(Cow::Borrowed("python"));
     /// Rust programs. The one generic platform that Sentry symbolicates itself.
     pub const RUST: Self = Self(Cow::Borrowed("rust"));
 
@@ -96,8 +108,10 @@ pub struct SessionInfo {
     pub anchor: Anchor,
     /// The rate asked for.
     pub rate_hz: f64,
-    /// See [`Platform`].
+    /// See [`Platform`]. A chunk in which a language runtime is seen has that of its language.
     pub platform: Platform,
+    /// The user chose the platform: every chunk has it.
+    pub platform_is_chosen: bool,
     /// Version of the target, as its owner names it.
     pub release: Option<String>,
     /// Where the target is deployed.
@@ -114,6 +128,14 @@ pub struct SessionInfo {
     pub pid: Pid,
     /// Path of the target's executable, as the target sees it.
     pub exe: Option<String>,
+    /// The target's working directory at the start, as the target sees it: relative source paths begin there.
+    pub cwd: Option<String>,
+    /// Sources of a language with a runtime under this folder are the application's own; without it, those under `cwd`.
+    pub project_root: Option<String>,
+    /// Whether frames that only show how an interpreter calls stay in stacks of its language.
+    pub keep_interpreter_frames: bool,
+    /// Which states of threads keep their stacks.
+    pub filter: Filter,
 }
 
 impl SessionInfo {
@@ -124,6 +146,7 @@ impl SessionInfo {
             anchor,
             rate_hz,
             platform: Platform::NATIVE,
+            platform_is_chosen: false,
             release: None,
             environment: None,
             client: ClientSdk::default(),
@@ -132,7 +155,18 @@ impl SessionInfo {
             host: None,
             pid,
             exe: None,
+            cwd: None,
+            project_root: None,
+            keep_interpreter_frames: false,
+            filter: Filter::All,
         }
+    }
+
+    /// Whether a frame is the application's own.
+    pub fn is_in_app(&self, frame: &Frame) -> bool {
+        let project_root = self.project_root.as_deref().or(self.cwd.as_deref());
+        let has_runtime = self.platform == Platform::PYTHON;
+        self.in_app.is_in_app(frame, Program { exe: self.exe.as_deref(), project_root, has_runtime })
     }
 }
 
@@ -148,6 +182,15 @@ mod tests {
         assert_eq!(anchor.unix_us(6_000_001), 1_790_000_000_001_001);
         assert_eq!(anchor.unix_us(4_000_000), 1_789_999_999_999_000);
         assert_eq!(Anchor { unix_ns: 0, monotonic_ns: 9 }.unix_us(0), 0);
+    }
+
+    /// Check that a step has its sign, and none is none.
+    #[test]
+    fn steps() {
+        let anchor = Anchor { unix_ns: 1000, monotonic_ns: 50 };
+        let step = |unix_ns, monotonic_ns| anchor.step_ns(&Anchor { unix_ns, monotonic_ns });
+        assert_eq!([step(1100, 150), step(1107, 150), step(900, 150)], [0, 7, -200]);
+        assert_eq!([step(u64::MAX, 50), step(0, u64::MAX)], [i64::MAX, i64::MIN]);
     }
 
     /// Check that a platform cannot make a receiver rewrite addresses, nor break a header.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     address::{FileAddr, LoadBias, RemoteAddr},
+    code::{Code, CodeIndex},
     module::ModuleIndex,
 };
 
@@ -21,9 +22,9 @@ pub enum PcKind {
     Return,
 }
 
-/// One frame of a stack: an address and what is known about it before it is named.
+/// One native frame of a stack: an address and what is known about it before it is named.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
-pub struct RawFrame {
+pub struct NativeFrame {
     /// The address in the target.
     pub pc: RemoteAddr,
     /// Whether it is the instruction or the one after its call.
@@ -32,7 +33,61 @@ pub struct RawFrame {
     pub module: Option<ModuleIndex>,
 }
 
+/// One frame of a language whose runtime keeps stacks of its own: a code object and where it is in it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub struct CodeFrame {
+    /// Which code object.
+    pub code: CodeIndex,
+    /// The source line, 1-based; `None` where the runtime has none for this instruction.
+    pub line: Option<u32>,
+}
+
+/// One frame of a stack, as it is kept before it is named.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub enum RawFrame {
+    /// Machine code.
+    Native(NativeFrame),
+    /// A function of a language runtime.
+    Code(CodeFrame),
+    /// So many frames were left out here, between the leaf and the root: the stack is deeper than what is kept.
+    Omitted(u32),
+    /// Here the frames towards the root do not follow for certain.
+    Gap(Gap),
+}
+
+/// Why the frames on both sides of a place in a stack may not have called each other.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub enum Gap {
+    /// For the language frames behind it no place was found among the native ones before it, which were cut, if that is why.
+    Unplaced(Option<Truncation>),
+    /// A generator was being entered or left: its caller was nowhere in memory.
+    NoCaller,
+}
+
+impl Gap {
+    /// The reason as a stable word, in outputs and counters.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unplaced(_) => "unplaced",
+            Self::NoCaller => "no_caller",
+        }
+    }
+}
+
 impl RawFrame {
+    /// The native frame, if it is one.
+    pub fn native(&self) -> Option<&NativeFrame> {
+        if let Self::Native(frame) = self { Some(frame) } else { None }
+    }
+
+    /// Whether it is of a language that an interpreter runs.
+    pub fn is_interpreted<'c>(&self, code_of: impl FnOnce(CodeIndex) -> Option<&'c Code>) -> bool {
+        let Self::Code(frame) = self else { return false };
+        code_of(frame.code).is_some_and(|code| code.language.is_interpreted())
+    }
+}
+
+impl NativeFrame {
     /// The address inside the instruction that is on the stack: a call may be the last instruction of its function,
     /// so a return address is looked up one byte earlier.
     pub fn lookup(&self) -> RemoteAddr {
@@ -106,6 +161,18 @@ pub enum StackEnd {
     Guessed,
     /// Before the root.
     Truncated(Truncation),
+    /// At the root, but a [`RawFrame::Gap`] is among the frames.
+    Gap(Gap),
+}
+
+impl StackEnd {
+    /// Why the native part was cut, wherever that is.
+    pub fn truncation(self) -> Option<Truncation> {
+        match self {
+            Self::Truncated(why) | Self::Gap(Gap::Unplaced(Some(why))) => Some(why),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for StackEnd {
@@ -114,7 +181,34 @@ impl fmt::Display for StackEnd {
             Self::Complete => f.write_str("complete"),
             Self::Guessed => f.write_str("guessed"),
             Self::Truncated(why) => write!(f, "truncated: {}", why.as_str()),
+            Self::Gap(Gap::Unplaced(Some(why))) => write!(f, "unplaced: {}", why.as_str()),
+            Self::Gap(Gap::Unplaced(None)) => f.write_str("unplaced"),
+            Self::Gap(gap) => write!(f, "truncated: {}", gap.as_str()),
         }
+    }
+}
+
+/// A stack of native frames, as the unwinder gives it.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct NativeStack {
+    /// Leaf first.
+    pub frames: Vec<NativeFrame>,
+    /// The stack pointer in each frame: what lies from it up to the next frame's is the frame's own.
+    pub sps: Vec<RemoteAddr>,
+    /// How it ended.
+    pub end: StackEnd,
+}
+
+impl NativeStack {
+    /// Without frames.
+    pub fn new() -> Self {
+        Self { frames: Vec::new(), sps: Vec::new(), end: StackEnd::Complete }
+    }
+}
+
+impl Default for NativeStack {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -125,4 +219,17 @@ pub struct RawStack {
     pub frames: Vec<RawFrame>,
     /// How it ended.
     pub end: StackEnd,
+}
+
+impl RawStack {
+    /// Its native frames, leaf first.
+    pub fn native(&self) -> impl Iterator<Item = &NativeFrame> {
+        self.frames.iter().filter_map(RawFrame::native)
+    }
+}
+
+impl From<&NativeStack> for RawStack {
+    fn from(stack: &NativeStack) -> Self {
+        Self { frames: stack.frames.iter().copied().map(RawFrame::Native).collect(), end: stack.end }
+    }
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::{
+    code::{Code, CodeIndex, Language},
     feed::StackId,
     module::{Module, ModuleIndex},
     stack::{RawFrame, RawStack, StackEnd},
@@ -27,18 +28,23 @@ pub(crate) struct Interned {
 const GARBAGE_MIN: usize = 4096;
 
 /// Stacks, frames and modules of a session.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Stacks {
     slots: HashMap<StackId, Slot>,
     interned: Vec<Interned>,
     frames: Vec<RawFrame>,
     frame_slots: HashMap<RawFrame, FrameSlot>,
     modules: BTreeMap<ModuleIndex, Module>,
+    codes: BTreeMap<CodeIndex, Code>,
 }
 
 impl Stacks {
     pub(crate) fn define_module(&mut self, index: ModuleIndex, module: &Module) {
         self.modules.insert(index, module.clone());
+    }
+
+    pub(crate) fn define_code(&mut self, index: CodeIndex, code: &Code) {
+        self.codes.insert(index, code.clone());
     }
 
     /// Takes a stack. An id that is defined anew stands for the new stack from here on: so the feed may reuse ids, and
@@ -61,8 +67,28 @@ impl Stacks {
         self.frames.get(slot.0 as usize)
     }
 
+    /// Whether a frame of it is of a language that an interpreter runs.
+    pub(crate) fn is_interpreted(&self, stack: &Interned) -> bool {
+        stack.frames.iter().filter_map(|frame| self.frame(*frame)).any(|frame| frame.is_interpreted(|at| self.code(at)))
+    }
+
+    /// Whether a stack shows that a runtime of a language runs: by a frame of it, or one in its interpreter.
+    pub(crate) fn runs(&self, stack: &Interned, language: Language) -> bool {
+        stack.frames.iter().filter_map(|slot| self.frame(*slot)).any(|frame| match frame {
+            RawFrame::Code(frame) => self.code(frame.code).is_some_and(|code| code.language == language),
+            RawFrame::Native(frame) => {
+                frame.module.and_then(|index| self.module(index)).is_some_and(|it| it.interpreter == Some(language))
+            }
+            RawFrame::Omitted(_) | RawFrame::Gap(_) => false,
+        })
+    }
+
     pub(crate) fn module(&self, index: ModuleIndex) -> Option<&Module> {
         self.modules.get(&index)
+    }
+
+    pub(crate) fn code(&self, index: CodeIndex) -> Option<&Code> {
+        self.codes.get(&index)
     }
 
     pub(crate) fn into_modules(self) -> BTreeMap<ModuleIndex, Module> {
@@ -79,6 +105,7 @@ impl Stacks {
         let old = std::mem::take(self);
         let mut moved: HashMap<Slot, Slot> = HashMap::new();
         self.modules = old.modules;
+        self.codes = old.codes;
         let mut keep = |slot: Slot, to: &mut Self| {
             *moved.entry(slot).or_insert_with(|| {
                 let raw = old.interned.get(slot.0 as usize).cloned();
@@ -113,15 +140,25 @@ impl Stacks {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{address::RemoteAddr, stack::PcKind};
+    use crate::{
+        address::RemoteAddr,
+        stack::{NativeFrame, PcKind},
+    };
 
     fn stack(pcs: &[u64]) -> RawStack {
-        let frame = |pc: &u64| RawFrame { pc: RemoteAddr(*pc), kind: PcKind::Return, module: None };
+        let frame =
+            |pc: &u64| RawFrame::Native(NativeFrame { pc: RemoteAddr(*pc), kind: PcKind::Return, module: None });
         RawStack { frames: pcs.iter().map(frame).collect(), end: StackEnd::Complete }
     }
 
     fn pcs(stacks: &Stacks, slot: Slot) -> Vec<u64> {
-        stacks.get(slot).unwrap().frames.iter().map(|frame| stacks.frame(*frame).unwrap().pc.0).collect()
+        stacks
+            .get(slot)
+            .unwrap()
+            .frames
+            .iter()
+            .map(|frame| stacks.frame(*frame).unwrap().native().unwrap().pc.0)
+            .collect()
     }
 
     /// Check that an id defined anew leaves the old stack to those who hold it, until it is collected.

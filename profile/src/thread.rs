@@ -6,6 +6,90 @@ use serde::{Deserialize, Serialize};
 
 /// State of a thread at a sample.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub struct State {
+    /// What the kernel had it do.
+    pub thread: ThreadState,
+    /// What it had of its interpreter's lock; `None`: it belongs to no interpreter that has one, or that is not known.
+    pub gil: Option<Gil>,
+}
+
+/// What a thread has of the global interpreter lock.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub enum Gil {
+    /// It holds it: no other thread of the interpreter can run code of the language.
+    Held,
+    /// It sleeps until it gets it.
+    Awaited,
+    /// It does without, or is about to ask for it.
+    Free,
+}
+
+impl State {
+    /// Whether the thread ran at the sample.
+    pub fn is_on_cpu(self) -> bool {
+        self.thread.is_on_cpu()
+    }
+
+    /// Whether the thread cannot run until something happens: its stack stands.
+    pub fn is_blocked(self) -> bool {
+        self.thread.is_blocked()
+    }
+}
+
+impl From<ThreadState> for State {
+    fn from(thread: ThreadState) -> Self {
+        Self { thread, gil: None }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.gil {
+            None => write!(f, "{}", self.thread),
+            Some(gil) => write!(f, "{}, gil {gil}", self.thread),
+        }
+    }
+}
+
+impl fmt::Display for Gil {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Held => "held",
+            Self::Awaited => "awaited",
+            Self::Free => "free",
+        })
+    }
+}
+
+/// Which states are kept; at all others a thread is shown without a stack.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Filter {
+    /// Every one: what takes time by the clock on the wall.
+    #[default]
+    All,
+    /// Of threads that run or could run: no idle ones.
+    Active,
+    /// Of threads on a CPU.
+    OnCpu,
+    /// Of the thread that holds the interpreter's lock.
+    Gil,
+}
+
+impl Filter {
+    /// Whether a state is kept.
+    pub fn keeps(self, state: State) -> bool {
+        match self {
+            Self::All => true,
+            Self::Active => !state.is_blocked(),
+            Self::OnCpu => state.is_on_cpu(),
+            Self::Gil => state.gil == Some(Gil::Held),
+        }
+    }
+}
+
+/// What a thread did at a sample, as far as the kernel goes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub enum ThreadState {
     /// On a CPU.
     OnCpu,

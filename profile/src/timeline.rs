@@ -3,13 +3,18 @@
 
 use std::collections::HashMap;
 
-use crate::{id::Tid, session::Anchor, stacks::Slot, thread::ThreadState};
+use crate::{
+    id::Tid,
+    session::Anchor,
+    stacks::Slot,
+    thread::{Filter, State},
+};
 
 /// What a thread does during a run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Doing {
-    /// A stack stands.
-    Stack(Slot, ThreadState),
+    /// A stack stands; one that the filter leaves out is `None`.
+    Stack(Option<Slot>, State),
     /// The thread has ended (one tick long).
     Gone,
 }
@@ -27,29 +32,59 @@ pub(crate) struct Run {
 /// The last stack of a live thread. A `first` after the current tick: the thread was not read, and stands from then on.
 #[derive(Clone, Copy, Debug)]
 struct Standing {
-    slot: Slot,
-    state: ThreadState,
+    slot: Option<Slot>,
+    state: State,
     first: u32,
 }
 
 /// One thread.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Line {
     pub(crate) tid: Tid,
     pub(crate) name: Option<String>,
+    ident: Option<u64>,
+    /// In this span the line is that of two threads, one after the other, or of one whose ident changed.
+    ambiguous: bool,
     sealed: Vec<Run>,
     standing: Option<Standing>,
     ended: bool,
 }
 
 impl Line {
+    fn new(tid: Tid) -> Self {
+        Self { tid, name: None, ident: None, ambiguous: false, sealed: Vec::new(), standing: None, ended: false }
+    }
+
     /// Its runs in order, the standing one up to tick `now`.
     pub(crate) fn runs(&self, now: u32) -> impl Iterator<Item = Run> {
         let open = self.standing.filter(|standing| standing.first <= now).map(|standing| standing.run(now, true));
         self.sealed.iter().copied().chain(open)
     }
 
-    fn sample(&mut self, now: u32, slot: Slot, state: ThreadState) -> bool {
+    /// The stacks of its runs up to tick `now`.
+    pub(crate) fn stacks(&self, now: u32) -> impl Iterator<Item = Slot> {
+        self.runs(now).filter_map(|run| if let Doing::Stack(slot, _) = run.doing { slot } else { None })
+    }
+
+    /// The runtime's own id of the thread, if it is that of the whole span.
+    pub(crate) fn ident(&self) -> Option<u64> {
+        self.ident.filter(|_| !self.ambiguous)
+    }
+
+    fn identified(&mut self, ident: u64) {
+        self.ambiguous |= self.ident.is_some_and(|before| before != ident);
+        self.ident = Some(ident);
+    }
+
+    /// Something is said of a thread: if the one before with this id has ended, of another.
+    fn revive(&mut self) {
+        if std::mem::take(&mut self.ended) {
+            self.ambiguous = true;
+            self.ident = None;
+        }
+    }
+
+    fn sample(&mut self, now: u32, slot: Option<Slot>, state: State) -> bool {
         if self.standing.is_some_and(|old| old.slot == slot && old.state == state && old.first <= now) {
             return false;
         }
@@ -57,7 +92,7 @@ impl Line {
         // The id of a thread that ended was given to a new one within one tick.
         self.sealed.pop_if(|run| run.doing == Doing::Gone && run.first == now);
         self.standing = Some(Standing { slot, state, first: now });
-        self.ended = false;
+        self.revive();
         true
     }
 
@@ -91,9 +126,11 @@ impl Standing {
 }
 
 /// All threads of a process over a span of time.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Timeline {
     anchor: Anchor,
+    /// Which states keep their stacks.
+    filter: Filter,
     /// Unix microseconds, strictly rising. The first is the opening, at which stacks of the span before still stand.
     ticks: Vec<u64>,
     /// How many of `ticks` were ticks.
@@ -103,9 +140,9 @@ pub(crate) struct Timeline {
 }
 
 impl Timeline {
-    pub(crate) fn new(anchor: Anchor, start_ns: u64) -> Self {
+    pub(crate) fn new(anchor: Anchor, start_ns: u64, filter: Filter) -> Self {
         let ticks = vec![anchor.unix_us(start_ns)];
-        Self { anchor, ticks, ticked: 0, lines: Vec::new(), index: HashMap::new() }
+        Self { anchor, filter, ticks, ticked: 0, lines: Vec::new(), index: HashMap::new() }
     }
 
     pub(crate) fn ticks(&self) -> &[u64] {
@@ -150,8 +187,8 @@ impl Timeline {
     }
 
     /// A thread was read. False if that is what already stood.
-    pub(crate) fn sample(&mut self, tid: Tid, slot: Slot, state: ThreadState) -> bool {
-        let now = self.now();
+    pub(crate) fn sample(&mut self, tid: Tid, slot: Slot, state: State) -> bool {
+        let (now, slot) = (self.now(), Some(slot).filter(|_| self.filter.keeps(state)));
         self.line(tid).sample(now, slot, state)
     }
 
@@ -168,7 +205,13 @@ impl Timeline {
     pub(crate) fn named(&mut self, tid: Tid, name: &str) {
         let line = self.line(tid);
         line.name = Some(name.to_owned());
-        line.ended = false;
+        line.revive();
+    }
+
+    pub(crate) fn identified(&mut self, tid: Tid, ident: u64) {
+        let line = self.line(tid);
+        line.revive();
+        line.identified(ident);
     }
 
     /// Forgets what was, but for the stacks that stand: they open the next span at `at_us`.
@@ -177,6 +220,7 @@ impl Timeline {
         self.ticked = 0;
         self.lines.retain_mut(|line| {
             line.sealed = Vec::new();
+            line.ambiguous = false;
             if let Some(standing) = &mut line.standing {
                 standing.first = 0;
             }
@@ -185,9 +229,15 @@ impl Timeline {
         self.index = self.lines.iter().enumerate().map(|(place, line)| (line.tid, place)).collect();
     }
 
+    /// Goes by another anchor, where nothing came since [`Self::reopen`] at `at_ns`.
+    pub(crate) fn re_anchor(&mut self, anchor: Anchor, at_ns: u64) {
+        self.anchor = anchor;
+        self.ticks = vec![anchor.unix_us(at_ns)];
+    }
+
     /// The stacks that stand, so that they can be kept and counted, or given new slots.
     pub(crate) fn standing(&mut self) -> impl Iterator<Item = &mut Slot> {
-        self.lines.iter_mut().filter_map(|line| line.standing.as_mut().map(|standing| &mut standing.slot))
+        self.lines.iter_mut().filter_map(|line| line.standing.as_mut()?.slot.as_mut())
     }
 
     #[allow(
@@ -196,7 +246,7 @@ impl Timeline {
     )]
     fn line(&mut self, tid: Tid) -> &mut Line {
         let place = *self.index.entry(tid).or_insert_with(|| {
-            self.lines.push(Line { tid, name: None, sealed: Vec::new(), standing: None, ended: false });
+            self.lines.push(Line::new(tid));
             self.lines.len() - 1
         });
         &mut self.lines[place]
@@ -206,13 +256,19 @@ impl Timeline {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::thread::{Gil, ThreadState};
 
     const START: u64 = 1_000_000_000;
-    const RUNNING: ThreadState = ThreadState::OnCpu;
-    const ASLEEP: ThreadState = ThreadState::Sleeping(202);
+    const RUNNING: State = State { thread: ThreadState::OnCpu, gil: Some(Gil::Held) };
+    const ASLEEP: State = State { thread: ThreadState::Sleeping(202), gil: Some(Gil::Awaited) };
+    const READY: State = State { thread: ThreadState::Runnable, gil: None };
 
     fn timeline() -> Timeline {
-        Timeline::new(Anchor { unix_ns: START, monotonic_ns: START }, START)
+        filtered(Filter::All)
+    }
+
+    fn filtered(filter: Filter) -> Timeline {
+        Timeline::new(Anchor { unix_ns: START, monotonic_ns: START }, START, filter)
     }
 
     /// `slot:first-last` of each run of thread 1, `+` for one that goes on, `end:tick` where the thread ended.
@@ -220,7 +276,8 @@ mod tests {
         let Some(line) = timeline.lines().first() else { return String::new() };
         let runs = line.runs(timeline.now()).map(|run| match run.doing {
             Doing::Stack(slot, _) => {
-                format!("{}:{}-{}{}", slot.0, run.first, run.last, if run.open { "+" } else { "" })
+                let slot = slot.map_or("-".to_owned(), |slot| slot.0.to_string());
+                format!("{slot}:{}-{}{}", run.first, run.last, if run.open { "+" } else { "" })
             }
             Doing::Gone => format!("end:{}", run.first),
         });
@@ -228,7 +285,7 @@ mod tests {
     }
 
     /// `play("A..B")`: one tick a letter; a letter samples that stack (upper case running, lower asleep), `.` says
-    /// nothing, `!` is unread, `#` ended.
+    /// nothing, `!` is unread, `#` ended; a digit is ready to run.
     fn play(timeline: &mut Timeline, script: &str) {
         for (number, step) in (1..).zip(script.chars()) {
             timeline.tick(START + number * 10_000_000);
@@ -236,6 +293,9 @@ mod tests {
                 '.' => (),
                 '!' => timeline.unread(Tid(1)),
                 '#' => timeline.ended(Tid(1)),
+                digit if digit.is_ascii_digit() => {
+                    timeline.sample(Tid(1), Slot(digit as u32), READY);
+                }
                 upper if upper.is_uppercase() => {
                     timeline.sample(Tid(1), Slot(upper as u32), RUNNING);
                 }
@@ -268,6 +328,22 @@ mod tests {
         }
     }
 
+    /// Check which stacks each filter leaves: a thread of another state is there, without one.
+    #[test]
+    fn filters() {
+        let rows = [
+            (Filter::All, "65:1-1 66:2-2 97:3-3 98:4-4 49:5-5+"),
+            (Filter::Active, "65:1-1 66:2-2 -:3-4 49:5-5+"),
+            (Filter::OnCpu, "65:1-1 66:2-2 -:3-4 -:5-5+"),
+            (Filter::Gil, "65:1-1 66:2-2 -:3-4 -:5-5+"),
+        ];
+        for (filter, expected) in rows {
+            let mut timeline = filtered(filter);
+            play(&mut timeline, "ABab1");
+            assert_eq!(text(&timeline), expected, "{filter:?}");
+        }
+    }
+
     /// Check that a thread id given anew within the tick in which its thread ended leaves no empty run.
     #[test]
     fn reused_at_once() {
@@ -275,6 +351,26 @@ mod tests {
         play(&mut timeline, "A#");
         timeline.sample(Tid(1), Slot(7), RUNNING);
         assert_eq!(text(&timeline), "65:1-1 7:2-2+");
+    }
+
+    /// Check that an ident is that of the whole span or of none: not where the thread id was given anew, nor where it changed.
+    #[test]
+    fn idents() {
+        let mut timeline = timeline();
+        let ident = |timeline: &Timeline| timeline.lines()[0].ident();
+        play(&mut timeline, "A");
+        assert_eq!(ident(&timeline), None);
+        timeline.identified(Tid(1), 77);
+        timeline.identified(Tid(1), 77);
+        assert_eq!(ident(&timeline), Some(77));
+        play(&mut timeline, "#B");
+        assert_eq!(ident(&timeline), None);
+        timeline.identified(Tid(1), 88);
+        assert_eq!(ident(&timeline), None);
+        timeline.reopen(START + 1);
+        assert_eq!(ident(&timeline), Some(88));
+        timeline.identified(Tid(1), 99);
+        assert_eq!(ident(&timeline), None);
     }
 
     /// Check that what stands opens the next span, that what ended is forgotten, and that times rise strictly.

@@ -71,21 +71,3 @@ fn status_says_more(bytes: &[u8]) -> bool {
         .split(|byte| *byte == b'\n')
         .any(|line| [b"SigPnd:", b"ShdPnd:", b"SigBlk:"].iter().any(|name| line.starts_with(*name)))
 }
-
-#[cfg(test)]
-mod tests {
-    use std::{fs, path::Path};
-
-    use super::*;
-
-    /// Check every input that fuzzing has found worth keeping.
-    #[test]
-    fn corpus_replayed() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/maps");
-        let corpus: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-        assert!(corpus.len() >= 10);
-        for input in &corpus {
-            proc_files(&fs::read(input).unwrap());
-        }
-    }
-}

@@ -13,8 +13,10 @@ use std::collections::BTreeMap;
 
 use profile::id::Tid;
 
-/// How many ticks a thread that ran is asked first.
-const HOT_TICKS: u8 = 16;
+/// For so many ticks after a run a thread of no regular habit is due.
+const HOT_TICKS: u64 = 16;
+/// For so many its run is remembered.
+const KNOWN_TICKS: u64 = 256;
 
 /// What is known of a process's run counts.
 #[derive(Debug)]
@@ -22,34 +24,81 @@ pub struct Ledger {
     known: i128,
     low: i128,
     high: i128,
-    /// Threads that ran lately, and for how many ticks they stay in this list.
-    hot: BTreeMap<Tid, u8>,
+    tick: u64,
+    /// Threads that ran, until they have been away much longer than before.
+    habits: BTreeMap<Tid, Habit>,
+}
+
+/// When a thread runs, in ticks.
+#[derive(Clone, Copy, Debug)]
+struct Habit {
+    /// It had run at this tick.
+    ran: u64,
+    /// Between that one and the one before, and between that and the one before it.
+    gaps: (Option<u64>, Option<u64>),
+}
+
+impl Habit {
+    /// Shortest and longest gap of a thread that comes regularly, as ticks show it: they are jittered.
+    fn beat(self) -> Option<(u64, u64)> {
+        let (Some(last), Some(before)) = self.gaps else { return None };
+        let (short, long) = (last.min(before), last.max(before));
+        (long - short <= 2 + long / 32).then_some((short, long))
+    }
+
+    /// Whether it may have run again by this tick.
+    fn is_due(self, tick: u64) -> bool {
+        let away = tick.saturating_sub(self.ran);
+        match self.beat() {
+            Some((short, _)) => away >= short.saturating_sub(1 + short / 32),
+            None => away <= HOT_TICKS,
+        }
+    }
+
+    /// Whether it has been away so long that nobody knows when it will come back.
+    fn is_over(self, tick: u64) -> bool {
+        let patience = self.beat().map_or(KNOWN_TICKS, |(_, long)| long.saturating_mul(2).saturating_add(HOT_TICKS));
+        tick.saturating_sub(self.ran) > patience
+    }
 }
 
 impl Default for Ledger {
     fn default() -> Self {
-        Self { known: 0, low: i128::MIN, high: i128::MAX, hot: BTreeMap::new() }
+        Self { known: 0, low: i128::MIN, high: i128::MAX, tick: 0, habits: BTreeMap::new() }
     }
 }
 
 impl Ledger {
+    /// A tick begins, whether anybody is asked or not.
+    pub fn begin_tick(&mut self) {
+        self.tick = self.tick.wrapping_add(1);
+        self.habits.retain(|_, habit| !habit.is_over(self.tick));
+    }
+
     /// A thread's count was read: `before` is what was known of it (0 for a new thread).
     pub fn read(&mut self, tid: Tid, before: u64, now: u64) {
         if before != now {
             self.known += i128::from(now) - i128::from(before);
-            self.hot.insert(tid, HOT_TICKS);
+            self.ran(tid);
         }
     }
 
-    /// A thread was running: it is asked first at the next ticks.
-    pub fn stays_hot(&mut self, tid: Tid) {
-        self.hot.insert(tid, HOT_TICKS);
+    /// A thread has run, or is running: at the next ticks it is asked first when it is due.
+    pub fn ran(&mut self, tid: Tid) {
+        let ran = self.tick;
+        let again = |habit: &mut Habit| {
+            let gap = ran.saturating_sub(habit.ran);
+            if gap > 0 {
+                *habit = Habit { ran, gaps: (Some(gap), habit.gaps.0) };
+            }
+        };
+        self.habits.entry(tid).and_modify(again).or_insert(Habit { ran, gaps: (None, None) });
     }
 
     /// A thread has ended; its count was `known`. Where the kernel keeps it now is unknown, and so is K.
     pub fn ended(&mut self, tid: Tid, known: u64) {
         self.known -= i128::from(known);
-        self.hot.remove(&tid);
+        self.habits.remove(&tid);
         self.low = i128::MIN;
         self.high = i128::MAX;
     }
@@ -75,18 +124,10 @@ impl Ledger {
         self.low == self.high
     }
 
-    /// How many threads ran lately.
-    pub fn hot_count(&self) -> usize {
-        self.hot.len()
-    }
-
-    /// The threads that ran lately: they are asked first. Call once a tick; those that stay quiet leave the list.
-    pub fn hot(&mut self) -> Vec<Tid> {
-        self.hot.retain(|_, left| {
-            *left = left.saturating_sub(1);
-            *left > 0
-        });
-        self.hot.keys().copied().collect()
+    /// The threads that may have run again, going by their habits: they are asked first.
+    pub fn due(&self) -> Vec<Tid> {
+        let due = |(tid, habit): (&Tid, &Habit)| habit.is_due(self.tick).then_some(*tid);
+        self.habits.iter().filter_map(due).collect()
     }
 }
 
@@ -109,9 +150,34 @@ mod tests {
         assert!(ledger.is_current(115) && !ledger.is_current(116));
         ledger.read(Tid(2), 5, 6);
         assert!(ledger.is_current(116) && !ledger.is_current(115));
-        assert_eq!(ledger.hot(), [Tid(1), Tid(2)]);
+        assert_eq!(ledger.due(), [Tid(1), Tid(2)]);
         ledger.ended(Tid(1), 10);
         assert!(!ledger.is_exact());
+        assert_eq!(ledger.due(), [Tid(2)]);
+    }
+
+    /// Check when a thread is due: always while it runs, by the beat of a regular one, for some time after an irregular
+    /// one's run, and never again when it has stayed away.
+    #[test]
+    fn due_by_habit() {
+        let mut ledger = Ledger::default();
+        let runs = |tid: i32, tick: u64| match tid {
+            1 => true,
+            2 => tick.is_multiple_of(10),
+            3 => [10, 30, 37].contains(&tick),
+            _ => tick == 10,
+        };
+        let mut due = BTreeMap::<Tid, Vec<u64>>::new();
+        for tick in 1..=60 {
+            ledger.begin_tick();
+            ledger.due().into_iter().for_each(|tid| due.entry(tid).or_default().push(tick));
+            (1..=4).filter(|tid| runs(*tid, tick)).for_each(|tid| ledger.ran(Tid(tid)));
+        }
+        let ticks = |tid: i32| due.get(&Tid(tid)).cloned().unwrap_or_default();
+        assert_eq!(ticks(1), (2..=60).collect::<Vec<_>>());
+        assert_eq!(ticks(2).split_off(20), [39, 40, 49, 50, 59, 60], "{:?}", ticks(2));
+        assert_eq!(ticks(3), [(11..=26).collect::<Vec<_>>(), (31..=53).collect()].concat());
+        assert_eq!(ticks(4), (11..=26).collect::<Vec<_>>());
     }
 
     proptest! {

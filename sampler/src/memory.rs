@@ -19,6 +19,39 @@ pub fn read(tid: Tid, at: RemoteAddr, into: &mut [u8]) -> Result<usize, Errno> {
     process_vm_readv(nix::unistd::Pid::from_raw(tid.0), &mut [IoSliceMut::new(into)], &remote)
 }
 
+/// A target's memory as it is now, by one of its threads.
+#[derive(Clone, Copy, Debug)]
+pub struct Now(pub Tid);
+
+impl runtimes::Memory for Now {
+    fn read(&mut self, at: RemoteAddr, into: &mut [u8]) -> bool {
+        read(self.0, at, into) == Ok(into.len())
+    }
+
+    /// One call for as many parts as fit into one without an allocation: a thread may be stopped meanwhile.
+    fn read_all(&mut self, parts: &mut [(RemoteAddr, &mut [u8])]) -> bool {
+        parts.chunks_mut(PARTS_MAX).all(|parts| read_parts(self.0, parts))
+    }
+}
+
+/// Parts of one vectored read: as many as the walk of a stack asks for at once. They take 2 KiB of our stack.
+const PARTS_MAX: usize = 64;
+
+fn read_parts(tid: Tid, parts: &mut [(RemoteAddr, &mut [u8])]) -> bool {
+    let mut remote = [RemoteIoVec { base: 0, len: 0 }; PARTS_MAX];
+    let mut local: [IoSliceMut<'_>; PARTS_MAX] = std::array::from_fn(|_| IoSliceMut::new(&mut []));
+    let (mut count, mut wanted) = (0, 0_usize);
+    for (((at, into), from), to) in parts.iter_mut().zip(&mut remote).zip(&mut local) {
+        let Ok(base) = usize::try_from(at.0) else { return false };
+        *from = RemoteIoVec { base, len: into.len() };
+        wanted = wanted.saturating_add(into.len());
+        *to = IoSliceMut::new(into);
+        count += 1;
+    }
+    let (Some(local), Some(remote)) = (local.get_mut(..count), remote.get(..count)) else { return false };
+    process_vm_readv(nix::unistd::Pid::from_raw(tid.0), local, remote) == Ok(wanted)
+}
+
 /// The start of the page that holds an address.
 pub fn page_of(at: u64) -> u64 {
     at & !(PAGE - 1)

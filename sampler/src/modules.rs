@@ -2,6 +2,7 @@
 //! information parsed once and shared. Unwinds nothing, names nothing.
 
 use std::{
+    cell::Cell,
     collections::HashMap,
     fs::File,
     os::{
@@ -22,6 +23,7 @@ use profile::{
     id::{Pid, Tid},
     module::{Module, ModuleIndex},
 };
+use runtimes::python::Symbols;
 use unwinder::{ElfLayout, Limits, MappedRange, ModuleMap, UnwindInfo};
 
 use crate::{
@@ -31,6 +33,10 @@ use crate::{
 
 /// A larger vDSO is none: today's is two pages.
 const VDSO_MAX: usize = 64 * 1024;
+/// Unwind information of all targets together. That of chromium has 15 MB, of a process with a hundred libraries 20 MB.
+const INFO_MAX: usize = 256 << 20;
+/// What an entry of the cache takes by itself, and a file that is none of ours.
+const ENTRY: usize = 256;
 
 /// Where a module's bytes are, for the one who names its frames.
 #[derive(Clone, Debug)]
@@ -41,6 +47,8 @@ pub struct ModuleFile {
     pub content: Content,
     /// The target's root, to look for debug files in.
     pub root: Arc<Root>,
+    /// What it says of a Python in it; `None`: there is none.
+    pub python: Option<Arc<Symbols>>,
 }
 
 /// A module's bytes.
@@ -71,11 +79,21 @@ impl Root {
         Self { directory }
     }
 
-    /// Opens a regular file by the path that the target would use. `O_NONBLOCK`: a FIFO must not hang us.
+    /// Opens a regular file by the path that the target would use.
     pub fn open(&self, path: &str) -> Option<File> {
+        self.open_with(path, OFlag::empty())
+    }
+
+    /// The same, unless the path's last part is a symbolic link.
+    pub(crate) fn open_unlinked(&self, path: &str) -> Option<File> {
+        self.open_with(path, OFlag::O_NOFOLLOW)
+    }
+
+    /// `O_NONBLOCK`: a FIFO must not hang us.
+    fn open_with(&self, path: &str, more: OFlag) -> Option<File> {
         let directory = self.directory.as_ref()?;
         let how = OpenHow::new()
-            .flags(OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY)
+            .flags(OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY | more)
             .mode(Mode::empty())
             .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS);
         let relative = Path::new(path).strip_prefix("/").unwrap_or(Path::new(path));
@@ -84,10 +102,14 @@ impl Root {
     }
 }
 
-/// Unwind information of files, shared by every target that maps them.
-#[derive(Debug, Default)]
+/// Unwind information of files, shared by every target that maps them. What does not fit in is not read: its frames end a
+/// stack as `module_unreadable`.
+#[derive(Debug)]
 pub struct InfoCache {
     by_file: HashMap<FileKey, Option<Parsed>>,
+    /// Bytes of all of it, roughly.
+    held: usize,
+    max: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -103,6 +125,22 @@ struct FileKey {
 struct Parsed {
     layout: Arc<ElfLayout>,
     info: Option<Arc<UnwindInfo>>,
+    python: Option<Arc<Symbols>>,
+}
+
+/// A file as the search for an interpreter reads it: by `pread`, so that a target that truncates it does no harm.
+struct Elf<'f>(&'f File);
+
+impl runtimes::File for Elf<'_> {
+    fn read_at(&self, at: u64, into: &mut [u8]) -> bool {
+        self.0.read_exact_at(into, at).is_ok()
+    }
+}
+
+impl Default for InfoCache {
+    fn default() -> Self {
+        Self { by_file: HashMap::new(), held: 0, max: INFO_MAX }
+    }
 }
 
 impl InfoCache {
@@ -110,7 +148,14 @@ impl InfoCache {
         let meta = file.metadata().ok()?;
         let modified_ns = i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec());
         let key = FileKey { device: meta.dev(), inode: meta.ino(), size: meta.size(), modified_ns };
-        self.by_file.entry(key).or_insert_with(|| parse_file(file)).clone()
+        if let Some(known) = self.by_file.get(&key) {
+            return known.clone();
+        }
+        let room = self.max.checked_sub(self.held.saturating_add(ENTRY))?;
+        let parsed = parse_file(file, meta.size(), room);
+        self.held = self.held.saturating_add(entry_bytes(parsed.as_ref()));
+        self.by_file.insert(key, parsed.clone());
+        parsed
     }
 
     /// Forgets files that no target maps any more.
@@ -118,29 +163,55 @@ impl InfoCache {
         self.by_file.retain(|_, parsed| {
             parsed.as_ref().is_some_and(|parsed| parsed.info.as_ref().is_some_and(|info| Arc::strong_count(info) > 1))
         });
+        self.held = self.by_file.values().map(|parsed| entry_bytes(parsed.as_ref())).sum();
+    }
+
+    /// The same, once much is held: a target may map one file after the other.
+    fn make_room(&mut self) {
+        if self.held > self.max / 2 {
+            self.sweep();
+        }
     }
 }
 
-/// Headers through a cache, sections straight from the file.
-fn parse_file(file: &File) -> Option<Parsed> {
+fn entry_bytes(parsed: Option<&Parsed>) -> usize {
+    ENTRY.saturating_add(parsed.map_or(0, |parsed| {
+        layout_bytes(&parsed.layout).saturating_add(parsed.info.as_ref().map_or(0, |info| info.bytes()))
+    }))
+}
+
+fn layout_bytes(layout: &ElfLayout) -> usize {
+    size_of_val(layout.loads.as_slice())
+}
+
+/// Headers through a cache, sections straight from the file, all of it no more than `room`.
+fn parse_file(file: &File, size: u64, room: usize) -> Option<Parsed> {
     let cache = ReadCache::new(file);
     let layout = ElfLayout::parse(&cache).ok()?;
-    let copy = |offset, len| {
-        let mut bytes = vec![0; usize::try_from(len).ok()?];
+    let left = Cell::new(Some(room.checked_sub(layout_bytes(&layout))?));
+    let copy = |offset: u64, len: u64| {
+        // A length that lies beyond the file's end should not cost its memory.
+        if offset.checked_add(len)? > size {
+            return None;
+        }
+        let len = usize::try_from(len).ok()?;
+        left.set(left.get().and_then(|left| left.checked_sub(len)));
+        left.get()?;
+        let mut bytes = vec![0; len];
         file.read_exact_at(&mut bytes, offset).ok()?;
         Some(bytes)
     };
-    // A length that lies beyond the file's end should not cost its memory.
-    let size = file.metadata().ok()?.len();
-    let copy = |offset: u64, len: u64| if offset.checked_add(len)? <= size { copy(offset, len) } else { None };
-    let info = UnwindInfo::parse_with(&cache, Limits::default(), &copy).ok().map(Arc::new);
-    Some(Parsed { layout: Arc::new(layout), info })
+    let info = UnwindInfo::parse_with(&cache, Limits::default(), &copy).ok();
+    // Some of it would be taken for all there is.
+    let fits = |info: &UnwindInfo| left.get().is_some() && layout_bytes(&layout).saturating_add(info.bytes()) <= room;
+    let info = info.filter(fits).map(Arc::new);
+    Some(Parsed { layout: Arc::new(layout), info, python: Symbols::of(&Elf(file)).map(Arc::new) })
 }
 
 fn parse<'d, R: object::ReadRef<'d>>(elf: R) -> Option<Parsed> {
     let layout = ElfLayout::parse(elf).ok()?;
     let info = UnwindInfo::parse(elf, Limits::default()).ok().map(Arc::new);
-    Some(Parsed { layout: Arc::new(layout), info })
+    Some(Parsed { layout: Arc::new(layout), info, python: None })
 }
 
 /// The modules of one target. Indices only ever grow; a module that is mapped again keeps its own.
@@ -181,6 +252,7 @@ impl Modules {
             return None;
         }
         self.digest = digest;
+        cache.make_room();
         let root = Arc::new(Root::of(self.pid, tid));
         let mut loader = Loader { tid, root, cache, rows: &rows, opened: HashMap::new() };
         let mut ranges = Vec::new();
@@ -203,6 +275,9 @@ impl Modules {
             return range;
         }
         let (content, parsed) = loader.load(row);
+        if parsed.is_none() && is_shared_memory(&row.path) {
+            return range;
+        }
         let bias = parsed.as_ref().and_then(|parsed| parsed.layout.bias(row.start, row.offset));
         let Some(bias) = bias.or_else(|| (row.inode != 0).then(|| loader.guess_bias(row))) else { return range };
         range.bias = bias;
@@ -235,8 +310,10 @@ impl Modules {
             start,
             size: end.0.saturating_sub(start.0),
             base: parsed.map(|parsed| parsed.layout.base).unwrap_or_default(),
+            interpreter: None,
         };
-        announce(index, ModuleFile { module, content, root: Arc::clone(&loader.root) });
+        let python = parsed.and_then(|parsed| parsed.python.clone());
+        announce(index, ModuleFile { module, content, root: Arc::clone(&loader.root), python });
         index
     }
 }
@@ -318,6 +395,12 @@ impl Loader<'_> {
     }
 }
 
+/// Whether a path names no file but memory that several processes or places may share: generated code that is written in one
+/// place and run in another (.NET, libffi, PHP) lies there. So may an ELF file: that is known by its header.
+fn is_shared_memory(path: &str) -> bool {
+    ["/memfd:", "/dev/zero", "/SYSV", "/anon_hugepage", "/dev/shm/"].iter().any(|begin| path.starts_with(begin))
+}
+
 /// Of all that matters of the executable rows; equal: nothing to do.
 fn digest(rows: &[Row]) -> u64 {
     use std::hash::{DefaultHasher, Hash, Hasher};
@@ -326,4 +409,46 @@ fn digest(rows: &[Row]) -> u64 {
         (row.start, row.end, row.offset, row.inode, &row.path).hash(&mut hasher);
     }
     hasher.finish() | 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Check that unwind information beyond the limit is left out, all of a file's, and is read when others are gone.
+    #[test]
+    fn info_is_bounded() {
+        let folder = tempfile::tempdir().unwrap();
+        let files: Vec<File> = (0..3)
+            .map(|number| {
+                let path = folder.path().join(number.to_string());
+                std::fs::copy("/proc/self/exe", &path).unwrap();
+                File::open(path).unwrap()
+            })
+            .collect();
+        let of_one = entry_bytes(InfoCache::default().file(&files[0]).as_ref());
+        assert!(of_one > 10_000, "{of_one}");
+        let mut cache = InfoCache { max: of_one * 2 - 1, ..InfoCache::default() };
+        let read = |place: usize, cache: &mut InfoCache| cache.file(&files[place]).and_then(|parsed| parsed.info);
+        let first = read(0, &mut cache);
+        assert!(first.is_some() && cache.held == of_one);
+        assert!(read(1, &mut cache).is_none(), "no room");
+        assert!(read(0, &mut cache).is_some(), "known");
+        cache.make_room();
+        assert_eq!((cache.held, cache.by_file.len()), (of_one, 1), "the first is in use");
+        drop(first);
+        cache.make_room();
+        assert_eq!((cache.held, cache.by_file.len()), (0, 0));
+        assert!(read(2, &mut cache).is_some());
+    }
+
+    /// Check that files that are no programs are not remembered without end either.
+    #[test]
+    fn other_files_are_bounded() {
+        let mut cache = InfoCache { max: 2 * ENTRY, ..InfoCache::default() };
+        for _ in 0..5 {
+            assert!(cache.file(&tempfile::tempfile().unwrap()).is_none());
+        }
+        assert!(cache.by_file.len() <= 2 && cache.held <= cache.max, "{cache:?}");
+    }
 }

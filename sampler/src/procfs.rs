@@ -9,7 +9,10 @@ use std::{
 };
 
 use nix::errno::Errno;
-use profile::id::{Pid, Tid};
+use profile::{
+    address::RemoteAddr,
+    id::{Pid, Tid},
+};
 
 /// `task/TID/syscall` (`fs/proc/base.c: proc_pid_syscall`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,6 +37,14 @@ pub enum Syscall {
         /// User program counter.
         pc: u64,
     },
+}
+
+impl Syscall {
+    /// Where a thread that is in a call with this number and first argument sleeps in a futex.
+    pub fn futex(number: u32, first: u64) -> Option<RemoteAddr> {
+        const FUTEX: u32 = 202;
+        (number == FUTEX).then_some(RemoteAddr(first))
+    }
 }
 
 /// A file of /proc kept open.
@@ -105,6 +116,10 @@ pub fn parse_syscall(text: &[u8]) -> Option<Syscall> {
 pub struct Stat {
     /// R, S, D, T, t, Z, X, I ...
     pub state: u8,
+    /// The parent, or who took its place.
+    pub parent: Pid,
+    /// The session: the id of the process that began it.
+    pub session: Pid,
     /// `PF_*` of `include/linux/sched.h`.
     pub flags: u64,
     /// Clock ticks of CPU used in user and kernel mode.
@@ -140,13 +155,16 @@ pub fn parse_stat(text: &[u8]) -> Option<Stat> {
     let mut fields = rest.split(|byte| *byte == b' ');
     // `rest` starts at field 3; nth() counts on from the one taken last.
     let state = *fields.next()?.first()?;
-    let flags = decimal(fields.nth(5)?)?; // 9
+    let parent = Pid(i32::try_from(decimal(fields.next()?)?).ok()?); // 4
+    let session = Pid(i32::try_from(decimal(fields.nth(1)?)?).ok()?); // 6
+    let flags = decimal(fields.nth(2)?)?; // 9
     let user = decimal(fields.nth(4)?)?; // 14
     let kernel = decimal(fields.next()?)?; // 15
     let threads = decimal(fields.nth(4)?)?; // 20
     let start_time = decimal(fields.nth(1)?)?; // 22
     let rss_pages = decimal(fields.nth(1)?)?; // 24
-    Some(Stat { state, flags, cpu_ticks: user.saturating_add(kernel), threads, start_time, rss_pages })
+    let cpu_ticks = user.saturating_add(kernel);
+    Some(Stat { state, parent, session, flags, cpu_ticks, threads, start_time, rss_pages })
 }
 
 /// `/proc/TID/status` without an allocation: read while the thread is stopped.
@@ -176,7 +194,10 @@ pub fn is_traced(tid: Tid) -> bool {
 /// `stat` of a process.
 pub fn process_stat(pid: Pid) -> io::Result<Stat> {
     let path = format!("/proc/{pid}/stat");
-    parse_stat(&std::fs::read(&path)?).ok_or_else(|| io::Error::other(format!("cannot make sense of {path}")))
+    let mut buffer = [0; 1024];
+    let len = io::Read::read(&mut File::open(&path)?, &mut buffer)?;
+    parse_stat(buffer.get(..len).unwrap_or_default())
+        .ok_or_else(|| io::Error::other(format!("cannot make sense of {path}")))
 }
 
 /// `stat` of a thread.
@@ -204,6 +225,27 @@ pub fn has_pending_signal(status: &[u8]) -> bool {
         (Some(own), Some(shared), Some(blocked)) => (own | shared) & !blocked != 0,
         _ => true,
     }
+}
+
+/// The thread's id in the innermost pid namespace that it is in: the last field of `NSpid` in `task/TID/status`.
+pub fn namespace_tid(pid: Pid, tid: Tid) -> Option<u32> {
+    let status = std::fs::read(thread_path(pid, tid, "status")).ok()?;
+    let ids = field(&status, b"NSpid:")?;
+    u32::try_from(decimal(ids.rsplit(u8::is_ascii_whitespace).next()?)?).ok()
+}
+
+/// The process's ids, from our pid namespace to the innermost that it is in: `NStgid` of `task/TID/status`.
+pub fn namespace_pids(pid: Pid, tid: Tid) -> Vec<u32> {
+    let status = std::fs::read(thread_path(pid, tid, "status")).unwrap_or_default();
+    let ids = field(&status, b"NStgid:").unwrap_or_default().split(u8::is_ascii_whitespace);
+    ids.filter_map(|id| u32::try_from(decimal(id)?).ok()).collect()
+}
+
+/// The effective user id: the second field of `Uid` in `task/TID/status`.
+pub fn effective_user(pid: Pid, tid: Tid) -> Option<u32> {
+    let status = std::fs::read(thread_path(pid, tid, "status")).ok()?;
+    let id = field(&status, b"Uid:")?.split(u8::is_ascii_whitespace).nth(1)?;
+    u32::try_from(decimal(id)?).ok()
 }
 
 /// The value of a line of `status` that begins with `name`.
@@ -245,10 +287,19 @@ mod tests {
     #[test]
     fn parse_stat_with_odd_name() {
         let text =
-            b"77 (a) R 1 (b)) S 1 77 77 0 -1 4194560 100 0 0 0 11 22 0 0 20 0 3 0 5555 9999 42 18446744073709551615\n";
+            b"77 (a) R 1 (b)) S 1 78 79 0 -1 4194560 100 0 0 0 11 22 0 0 20 0 3 0 5555 9999 42 18446744073709551615\n";
         assert_eq!(
             parse_stat(text),
-            Some(Stat { state: b'S', flags: 4_194_560, cpu_ticks: 33, threads: 3, start_time: 5555, rss_pages: 42 })
+            Some(Stat {
+                state: b'S',
+                parent: Pid(1),
+                session: Pid(79),
+                flags: 4_194_560,
+                cpu_ticks: 33,
+                threads: 3,
+                start_time: 5555,
+                rss_pages: 42
+            })
         );
     }
 

@@ -13,10 +13,11 @@ pub mod window;
 
 use std::sync::Arc;
 
-use profile::{counters::Counters, id::Tid, thread::ThreadState};
+use profile::{counters::Counters, id::Tid, thread::State};
+use runtimes::python::Process;
 use unwinder::{ModuleMap, Registers};
 
-use crate::{target::Target, threads::Threads};
+use crate::{interpreter::PythonCapture, target::Target, threads::Threads};
 
 /// A thread as it was at a tick: enough to unwind it without the target.
 #[derive(Debug)]
@@ -24,13 +25,32 @@ pub struct Capture {
     /// All of them, or stack pointer and program counter of a sleeper.
     pub registers: Registers,
     /// What it was doing.
-    pub state: ThreadState,
+    pub state: State,
     /// Stack bytes from the stack pointer on.
     pub stack: Box<[u8]>,
     /// Further pages, by address.
     pub pages: Vec<(u64, Box<[u8]>)>,
     /// Which of its thread's captures it is.
     pub number: u64,
+    /// Its Python stack, if it runs any.
+    pub python: Option<PythonCapture>,
+}
+
+impl Capture {
+    /// The copied parts of the stack, each with its address.
+    pub fn pieces(&self) -> impl Iterator<Item = (u64, &[u8])> {
+        let pages = self.pages.iter().map(|(at, page)| (*at, &**page));
+        std::iter::once((self.registers.sp().0, &*self.stack)).chain(pages)
+    }
+}
+
+/// What is known of the code of a target.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    /// Its modules.
+    pub modules: Arc<ModuleMap>,
+    /// Its interpreter.
+    pub python: Option<Arc<Process>>,
 }
 
 /// What became of a thread at a tick.
@@ -39,7 +59,7 @@ pub enum Read {
     /// It was read.
     Captured(Box<Capture>),
     /// It ran, and sleeps again with the very stack it had.
-    Same(ThreadState),
+    Same(State),
     /// It could not be read; the counters say why.
     Unread,
     /// It has ended.
@@ -55,6 +75,8 @@ pub struct Tick {
     pub reads: Vec<(Tid, Read)>,
     /// New threads and names.
     pub named: Vec<(Tid, String)>,
+    /// Ids that a language runtime has for threads.
+    pub idents: Vec<(Tid, u64)>,
     /// How many threads stand or were read.
     pub samples: u64,
     /// The process has ended: nothing was read.
@@ -76,9 +98,9 @@ pub struct Account {
 
 /// Gives what ran.
 pub trait Reader {
-    /// Reads the threads of a target that ran since the last tick. `modules` serves walks of deep stacks.
-    fn read(&mut self, target: &Target, threads: &mut Threads, modules: &Arc<ModuleMap>, account: &mut Account)
-    -> Tick;
+    /// Reads the threads of a target that ran since the last tick. `known` serves walks of deep stacks, and
+    /// those of its interpreter.
+    fn read(&mut self, target: &Target, threads: &mut Threads, known: &Known, account: &mut Account) -> Tick;
 
     /// Waits until `deadline` (`CLOCK_MONOTONIC`, ns), answering what must be answered meanwhile.
     fn idle(&mut self, deadline: u64);

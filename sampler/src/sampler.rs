@@ -19,7 +19,7 @@ use crate::{
     clock::Clock,
     modules::ModuleFile,
     procfs,
-    reader::{Account, Read, Reader, Tick, ptrace::PtraceReader},
+    reader::{Account, Known, Read, Reader, Tick, ptrace::PtraceReader},
     sys::{monotonic_ns, process_cpu_ns},
     target::Target,
     threads::Threads,
@@ -46,6 +46,8 @@ pub enum Output {
     Event(Event),
     /// The file of a module that was announced by [`Event::Module`] just before.
     ModuleFile(ModuleIndex, ModuleFile),
+    /// What a user could do for better names.
+    Hint(String),
     /// The target has ended, or was let go on request; nothing follows.
     Gone {
         /// When, `CLOCK_MONOTONIC`.
@@ -66,6 +68,18 @@ pub trait Sink: Send {
     }
 }
 
+/// What is read of threads that run code of a language with a runtime of its own.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Native {
+    /// The language's frames, and the native ones where they really were among them.
+    #[default]
+    Merged,
+    /// The language's frames alone; native frames only of threads that have no others.
+    Off,
+    /// Native frames alone: no runtime is looked for.
+    Only,
+}
+
 /// How to sample.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Settings {
@@ -74,11 +88,13 @@ pub struct Settings {
     pub rate_hz: f64,
     /// Stop a sleeping thread whose stack cannot be followed without rbp, once a sleep, where its call restarts unseen.
     pub stop_for_rbp: bool,
+    /// What is read of Python programs.
+    pub native: Native,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { rate_hz: 101.0, stop_for_rbp: false }
+        Self { rate_hz: 101.0, stop_for_rbp: false, native: Native::Merged }
     }
 }
 
@@ -123,11 +139,13 @@ impl Sampler {
         let (work, works) = sync_channel(QUEUE_MAX);
         let (learned, learning) = channel();
         let unwind = std::thread::Builder::new().name("sp-unwind".to_owned());
-        let unwind = unwind.spawn(move || unwinding::run(&works, &learned, &mut *sink)).map_err(SamplerError::Start)?;
+        let unwind = unwind
+            .spawn(move || unwinding::run(&works, &learned, settings.native, &mut *sink))
+            .map_err(SamplerError::Start)?;
         let (ready, started) = channel();
         let sample = std::thread::Builder::new().name("sp-sample".to_owned());
         let sample = sample
-            .spawn(move || match PtraceReader::new(heartbeat, settings.stop_for_rbp) {
+            .spawn(move || match PtraceReader::new(heartbeat, &settings) {
                 Ok(reader) => {
                     let _ = ready.send(Ok(()));
                     Loop::new(reader, settings, work, learning).run(&received);
@@ -328,16 +346,16 @@ impl Loop {
             }
             return;
         }
-        let modules = match job.shared.get() {
-            Some(modules) => modules,
+        let known = match job.shared.get() {
+            Some(known) => known,
             None if now.saturating_sub(job.added) < FIRST_WAIT_NS => return,
-            None => Arc::new(unwinder::ModuleMap::new(Vec::new())),
+            None => Known::default(),
         };
-        let tick = self.reader.read(&job.target, &mut job.threads, &modules, &mut job.account);
+        let tick = self.reader.read(&job.target, &mut job.threads, &known, &mut job.account);
         if tick.gone {
             return self.remove(id);
         }
-        if tick.reads.is_empty() && tick.named.is_empty() && job.quiet.len() < QUIET_MAX {
+        if tick.reads.is_empty() && tick.named.is_empty() && tick.idents.is_empty() && job.quiet.len() < QUIET_MAX {
             job.quiet.push(tick.at_ns);
             job.account.counters.samples = job.account.counters.samples.saturating_add(tick.samples);
             return;
@@ -349,9 +367,17 @@ impl Loop {
     fn learn(&mut self) {
         while let Ok(learned) = self.learned.try_recv() {
             let Some(job) = self.jobs.get_mut(&learned.id) else { continue };
+            if learned.wants_state {
+                job.threads.states.want();
+            }
             let Some(thread) = job.threads.all.get_mut(&learned.tid) else { continue };
             if learned.number != thread.captures {
                 // It was read again meanwhile; that one's unwind will tell.
+                continue;
+            }
+            if learned.failed {
+                (thread.run_count, thread.state) = (None, None);
+                job.threads.unsettled = true;
                 continue;
             }
             job.threads.unsettled |= thread.learn(learned.need, learned.cut);
@@ -395,6 +421,7 @@ impl Job {
         let carried = std::mem::take(&mut self.carried);
         tick.named.splice(..0, carried.named);
         tick.reads.splice(..0, carried.reads);
+        tick.idents.splice(..0, carried.idents);
         let quiet = std::mem::take(&mut self.quiet);
         if let Err(TrySendError::Full(Work::Tick { quiet, tick, .. })) = work.try_send(Work::Tick { id, quiet, tick }) {
             self.quiet = quiet;
@@ -407,6 +434,7 @@ impl Job {
     fn carry(&mut self, tick: Tick) {
         self.threads.unsettled = true;
         self.carried.named = tick.named;
+        self.carried.idents = tick.idents;
         for (tid, read) in tick.reads {
             if let Some(thread) = self.threads.all.get_mut(&tid) {
                 thread.run_count = None;

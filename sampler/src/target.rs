@@ -84,8 +84,22 @@ pub struct Target {
 }
 
 impl Target {
-    /// Proves that `pid` can be profiled, and takes its lock.
+    /// Proves that `pid` can be profiled, and takes its lock. Waits for a profiler that is about to end: one that was
+    /// killed, and is started again at once, takes a moment to go.
     pub fn open(pid: Pid) -> Result<Self, Refused> {
+        const WAIT: Duration = Duration::from_secs(1);
+        const LOOK_EVERY: Duration = Duration::from_millis(20);
+        let began = Instant::now();
+        loop {
+            match Self::open_now(pid) {
+                Err(Refused::Locked(_)) if began.elapsed() < WAIT => std::thread::sleep(LOOK_EVERY),
+                opened => return opened,
+            }
+        }
+    }
+
+    /// The same without a wait.
+    pub fn open_now(pid: Pid) -> Result<Self, Refused> {
         if u32::try_from(pid.0).is_ok_and(|pid| pid == std::process::id()) {
             return Err(Refused::Ourselves(pid));
         }
@@ -102,7 +116,8 @@ impl Target {
         Kept::open(pid, tid, "syscall")
             .and_then(|file| file.read(&mut buffer).map(drop).map_err(io::Error::from))
             .map_err(|error| not_there(pid, error))?;
-        let lock = lock(pid, stat.start_time)?;
+        let lock = TargetLock::take(pid, stat.start_time).map_err(|error| Refused::Io(pid, error))?;
+        let lock = lock.ok_or(Refused::Locked(pid))?;
         Ok(Self { pid, start_time: stat.start_time, exe, pidfd, _lock: lock })
     }
 
@@ -110,20 +125,6 @@ impl Target {
     pub fn is_gone(&self) -> bool {
         let mut polled = [PollFd::new(self.pidfd.as_fd(), PollFlags::POLLIN)];
         matches!(poll(&mut polled, PollTimeout::ZERO), Ok(ready) if ready > 0)
-    }
-}
-
-/// Waits for a profiler that is about to end: one that was killed, and is started again at once, takes a moment to go.
-fn lock(pid: Pid, start_time: u64) -> Result<TargetLock, Refused> {
-    const WAIT: Duration = Duration::from_secs(1);
-    const LOOK_EVERY: Duration = Duration::from_millis(20);
-    let began = Instant::now();
-    loop {
-        match TargetLock::take(pid, start_time).map_err(|error| Refused::Io(pid, error))? {
-            Some(lock) => return Ok(lock),
-            None if began.elapsed() > WAIT => return Err(Refused::Locked(pid)),
-            None => std::thread::sleep(LOOK_EVERY),
-        }
     }
 }
 

@@ -8,11 +8,14 @@ use profile::{
     id::{Pid, Tid},
     thread::ThreadState,
 };
+use runtimes::python::Process;
 
 use crate::{
+    interpreter::{PythonThread, States},
     ledger::Ledger,
     procfs::{self, Kept, Stat},
     target::thread_ids,
+    thread_names::PythonNames,
 };
 
 /// The first copy of a stack: 99 % of stacks of servers fit (docs/measurements.md).
@@ -87,6 +90,10 @@ pub struct Thread {
     pub looked_at: u64,
     /// Counts its captures, so that what the unwind of an older one tells is not taken for the last one's.
     pub captures: u64,
+    /// How long it was held at its last stop, from the moment that it stood.
+    pub stop_ns: u64,
+    /// Its Python side, if it runs any.
+    pub python: Option<PythonThread>,
 }
 
 impl Thread {
@@ -111,6 +118,8 @@ impl Thread {
             since: now,
             looked_at: 0,
             captures: 0,
+            stop_ns: 0,
+            python: None,
         })
     }
 
@@ -168,6 +177,9 @@ pub struct Threads {
     pub ledger: Ledger,
     /// Somebody must be looked at again although nobody ran.
     pub unsettled: bool,
+    /// The thread states of its interpreter.
+    pub states: States,
+    python_names: PythonNames,
 }
 
 impl Threads {
@@ -184,6 +196,8 @@ impl Threads {
             stale: true,
             ledger: Ledger::default(),
             unsettled: false,
+            states: States::default(),
+            python_names: PythonNames::default(),
         }
     }
 
@@ -233,12 +247,27 @@ impl Threads {
         found
     }
 
+    /// The names that a Python program has given its threads since the last call; `changed`: some are new. They stand in the
+    /// place of the kernel's from then on.
+    pub fn look_for_names(
+        &mut self,
+        process: &Process,
+        when: (u64, bool),
+        between: &mut dyn FnMut(),
+    ) -> Vec<(Tid, String)> {
+        let found = self.python_names.look(process, &self.all, when, between);
+        self.unsettled |= self.python_names.is_behind();
+        let is_new = |(tid, name): &(Tid, String)| self.names.insert(*tid, name.clone()).as_ref() != Some(name);
+        found.into_iter().filter(is_new).collect()
+    }
+
     /// Forgets a thread that has ended.
     pub fn remove(&mut self, tid: Tid) {
         if let Some(thread) = self.all.remove(&tid) {
             self.ledger.ended(tid, thread.counted);
         }
         self.names.remove(&tid);
+        self.python_names.forget(tid);
         self.stale = true;
     }
 
@@ -281,6 +310,9 @@ impl Threads {
     }
 
     fn name(&mut self, tid: Tid, found: &mut Found) {
+        if self.python_names.has(tid) {
+            return;
+        }
         let Ok(name) = procfs::comm(self.pid, tid) else { return };
         if self.names.get(&tid) != Some(&name) {
             self.names.insert(tid, name.clone());

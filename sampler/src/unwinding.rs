@@ -11,18 +11,22 @@ use std::{
 
 use profile::{
     address::RemoteAddr,
+    code::{Code, CodeIndex},
     counters::Counters,
     feed::{Event, StackId},
     id::{Pid, Tid},
     module::ModuleIndex,
-    stack::{RawStack, StackEnd, Truncation},
+    stack::{NativeStack, RawStack, StackEnd, Truncation},
 };
-use unwinder::{Memory, ModuleMap, Unwinder};
+use unwinder::{Memory, Unwinder};
 
 use crate::{
+    generated::Generated,
+    interpreter,
     modules::{InfoCache, ModuleFile, Modules},
-    reader::{Account, Capture, Read, Tick, window::copied},
-    sampler::{Output, Sink, TargetId},
+    python_stacks::Pythons,
+    reader::{Account, Capture, Known, Read, Tick, window::copied},
+    sampler::{Native, Output, Sink, TargetId},
     sys::monotonic_ns,
     target::live_thread,
     threads::Word,
@@ -57,7 +61,7 @@ pub(crate) enum Work {
 
 /// The modules of a target, as the sampler reads them at a tick's start (never in a stop).
 #[derive(Debug)]
-pub(crate) struct SharedModules(Mutex<Option<Arc<ModuleMap>>>);
+pub(crate) struct SharedModules(Mutex<Option<Known>>);
 
 impl SharedModules {
     pub(crate) fn new() -> Arc<Self> {
@@ -65,13 +69,13 @@ impl SharedModules {
     }
 
     /// `None` until they have been read the first time.
-    pub(crate) fn get(&self) -> Option<Arc<ModuleMap>> {
+    pub(crate) fn get(&self) -> Option<Known> {
         self.0.lock().ok()?.clone()
     }
 
-    fn set(&self, map: &Arc<ModuleMap>) {
+    fn set(&self, known: Known) {
         if let Ok(mut shared) = self.0.lock() {
-            *shared = Some(Arc::clone(map));
+            *shared = Some(known);
         }
     }
 }
@@ -86,21 +90,34 @@ pub(crate) struct Learned {
     pub(crate) need: u64,
     pub(crate) cut: bool,
     pub(crate) wants_rbp: bool,
+    /// It is in an interpreter that knows it by a state that we do not.
+    pub(crate) wants_state: bool,
+    /// No stack came of it: the one before must not be taken to stand.
+    pub(crate) failed: bool,
     pub(crate) sp: u64,
     pub(crate) pc: u64,
     /// Empty: the thread was running, or read too much.
     pub(crate) words: Vec<Word>,
 }
 
+impl Learned {
+    fn failed(id: TargetId, tid: Tid, number: u64) -> Self {
+        let (need, sp, pc) = (0, 0, 0);
+        let (cut, wants_rbp, wants_state) = (false, false, false);
+        Self { id, tid, number, need, cut, wants_rbp, wants_state, failed: true, sp, pc, words: Vec::new() }
+    }
+}
+
 /// Runs until the sampler hangs up.
-pub(crate) fn run(work: &Receiver<Work>, learned: &Sender<Learned>, sink: &mut dyn Sink) {
-    let mut all = Unwinding { targets: HashMap::new(), cache: InfoCache::default(), unwinder: Unwinder::new() };
+pub(crate) fn run(work: &Receiver<Work>, learned: &Sender<Learned>, native: Native, sink: &mut dyn Sink) {
+    let mut all = Unwinding { native, targets: HashMap::new(), cache: InfoCache::default(), unwinder: Unwinder::new() };
     while let Ok(work) = work.recv() {
         all.work(work, learned, sink);
     }
 }
 
 struct Unwinding {
+    native: Native,
     targets: HashMap<TargetId, State>,
     cache: InfoCache,
     unwinder: Unwinder,
@@ -109,7 +126,10 @@ struct Unwinding {
 /// What is known of a target here.
 struct State {
     pid: Pid,
+    native: Native,
     modules: Modules,
+    python: Pythons,
+    generated: Generated,
     shared: Arc<SharedModules>,
     loaded_at: u64,
     stacks: HashMap<Arc<RawStack>, StackId>,
@@ -127,7 +147,10 @@ impl Unwinding {
             Work::Attach { id, pid, shared } => {
                 let state = State {
                     pid,
+                    native: self.native,
                     modules: Modules::new(pid),
+                    python: Pythons::default(),
+                    generated: Generated::new(pid),
                     shared,
                     loaded_at: 0,
                     stacks: HashMap::new(),
@@ -138,7 +161,7 @@ impl Unwinding {
                 };
                 let state = self.targets.entry(id).or_insert(state);
                 state.reload(id, &mut self.cache, sink);
-                state.shared.set(state.modules.map());
+                state.shared.set(state.known());
             }
             Work::Tick { id, quiet, tick } => {
                 let Some(state) = self.targets.get_mut(&id) else { return };
@@ -155,8 +178,15 @@ impl Unwinding {
                 for (tid, name) in tick.named {
                     sink.output(id, Output::Event(Event::Thread { tid, name }));
                 }
+                for (tid, ident) in tick.idents {
+                    sink.output(id, Output::Event(Event::Ident { tid, ident }));
+                }
                 let unread = |(tid, read): &(Tid, Read)| matches!(read, Read::Unread).then_some(*tid);
                 let unread: Vec<Tid> = tick.reads.iter().filter_map(unread).collect();
+                // It may be another program by now, of which nothing is captured that would tell.
+                if !unread.is_empty() && monotonic_ns().saturating_sub(state.loaded_at) > RELOAD_ANYWAY_NS {
+                    state.reload(id, &mut self.cache, sink);
+                }
                 for (tid, read) in tick.reads {
                     state.read(id, tid, read, &mut self.cache, &mut self.unwinder, learned, sink);
                 }
@@ -223,7 +253,9 @@ impl State {
                 None => sink.output(id, Output::Event(Event::Unread { tid })),
             },
             Read::Captured(capture) => {
-                let stack = self.unwind(id, tid, &capture, cache, unwinder, learned, sink);
+                let Some(stack) = self.unwind(id, tid, &capture, cache, unwinder, learned, sink) else {
+                    return sink.output(id, Output::Event(Event::Unread { tid }));
+                };
                 let stack = Arc::new(stack);
                 self.keep(tid, Some(Arc::clone(&stack)));
                 let stack = self.intern(id, &stack, sink);
@@ -242,8 +274,12 @@ impl State {
         unwinder: &mut Unwinder,
         learned: &Sender<Learned>,
         sink: &mut dyn Sink,
-    ) -> RawStack {
-        let mut stack = RawStack { frames: Vec::new(), end: StackEnd::Complete };
+    ) -> Option<RawStack> {
+        let end = capture.python.as_ref().map(|python| &python.end);
+        if !interpreter::wants_native(self.native, end) {
+            return self.without_native(id, tid, capture, learned, sink);
+        }
+        let mut stack = NativeStack::new();
         let mut memory =
             Captured { capture, tid, sp: capture.registers.sp().0, need: 0, missed: false, words: Vec::new() };
         unwinder.unwind(&capture.registers, &mut memory, self.modules.map(), &mut stack);
@@ -256,6 +292,10 @@ impl State {
         let cut = stack.end == StackEnd::Truncated(Truncation::BeyondCopy) && memory.missed;
         let sleeping = capture.state.is_blocked();
         let words = if sleeping && memory.words.len() <= WORDS_MAX { memory.words } else { Vec::new() };
+        let mut merged = self.merge(id, tid, Some(&stack), capture, sink);
+        if let Some(stack) = &mut merged {
+            self.name_generated(id, tid, stack, sink);
+        }
         let told = Learned {
             id,
             tid,
@@ -263,12 +303,65 @@ impl State {
             need: memory.need,
             cut,
             wants_rbp: sleeping && stack.end == StackEnd::Truncated(Truncation::RegisterUnknown),
+            wants_state: self.python.wants_state(&stack, capture.python.as_ref()),
+            failed: merged.is_none(),
             sp: capture.registers.sp().0,
             pc: capture.registers.pc().0,
             words,
         };
         drop(learned.send(told));
+        merged
+    }
+
+    /// The stack of a thread of which no native frames were copied.
+    fn without_native(
+        &mut self,
+        id: TargetId,
+        tid: Tid,
+        capture: &Capture,
+        learned: &Sender<Learned>,
+        sink: &mut dyn Sink,
+    ) -> Option<RawStack> {
+        let stack = self.merge(id, tid, None, capture, sink);
+        if stack.is_none() {
+            drop(learned.send(Learned::failed(id, tid, capture.number)));
+        }
         stack
+    }
+
+    /// The whole stack. `None`: the Python side did not fit together; the counters say so.
+    fn merge(
+        &mut self,
+        id: TargetId,
+        tid: Tid,
+        native: Option<&NativeStack>,
+        capture: &Capture,
+        sink: &mut dyn Sink,
+    ) -> Option<RawStack> {
+        if native.is_some_and(|native| self.python.lacks_frames(native, capture.python.as_ref())) {
+            Counters::count(&mut self.counters.truncated, "python_state_unknown");
+        }
+        let mut announce = |index: CodeIndex, code: Code| sink.output(id, Output::Event(Event::Code(index, code)));
+        match self.python.merge(native, capture, tid, &mut announce) {
+            Ok((stack, is_named)) => {
+                if !is_named {
+                    Counters::count(&mut self.counters.truncated, "python_too_many_functions");
+                }
+                Some(stack)
+            }
+            Err(why) => {
+                Counters::count(&mut self.counters.lost, why);
+                self.counters.samples = self.counters.samples.saturating_sub(1);
+                None
+            }
+        }
+    }
+
+    /// Names the frames in code that the target has generated.
+    fn name_generated(&mut self, id: TargetId, tid: Tid, stack: &mut RawStack, sink: &mut dyn Sink) {
+        let Some(news) = self.generated.name(stack, self.modules.map(), tid, monotonic_ns()) else { return };
+        news.codes.into_iter().for_each(|(index, code)| sink.output(id, Output::Event(Event::Code(index, code))));
+        news.hint.into_iter().for_each(|hint| sink.output(id, Output::Hint(hint)));
     }
 
     /// Takes a thread's new stack, or its end.
@@ -318,13 +411,30 @@ impl State {
     fn reload(&mut self, id: TargetId, cache: &mut InfoCache, sink: &mut dyn Sink) -> bool {
         self.loaded_at = monotonic_ns();
         let Some(tid) = live_thread(self.pid) else { return false };
+        let (python, generated) = (&mut self.python, &mut self.generated);
         let mut announce = |index: ModuleIndex, file: ModuleFile| {
+            python.note(index, &file);
+            generated.note(index, &file);
             sink.output(id, Output::Event(Event::Module(index, file.module.clone())));
             sink.output(id, Output::ModuleFile(index, file));
         };
-        let Some(map) = self.modules.reload(tid, cache, &mut announce) else { return false };
-        self.shared.set(&map);
-        true
+        let has_changed = self.modules.reload(tid, cache, &mut announce).is_some();
+        let is_wanted = self.native != Native::Only;
+        let found = is_wanted.then(|| self.python.find(tid, self.modules.map(), self.loaded_at)).flatten();
+        if has_changed || found.is_some() {
+            self.shared.set(self.known());
+        }
+        if has_changed {
+            self.generated.settle(self.modules.map());
+        }
+        if let Some((index, module)) = found {
+            sink.output(id, Output::Event(Event::Module(index, module)));
+        }
+        has_changed
+    }
+
+    fn known(&self) -> Known {
+        Known { modules: Arc::clone(self.modules.map()), python: self.python.process() }
     }
 }
 
@@ -333,6 +443,7 @@ fn count_end(counters: &mut Counters, end: StackEnd, samples: u64) {
         StackEnd::Complete => {}
         StackEnd::Guessed => counters.guessed = counters.guessed.saturating_add(samples),
         StackEnd::Truncated(why) => Counters::count_many(&mut counters.truncated, why.as_str(), samples),
+        StackEnd::Gap(gap) => Counters::count_many(&mut counters.truncated, gap.as_str(), samples),
     }
 }
 

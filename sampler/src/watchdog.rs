@@ -77,9 +77,19 @@ impl Heartbeat {
 /// `heartbeat` is the number of the inherited descriptor. Gives whether it had to kill.
 pub fn run(heartbeat: i32, agent: i32) -> io::Result<bool> {
     let _ = nix::unistd::setsid();
-    let file = File::open(format!("/proc/self/fd/{heartbeat}"))?;
+    watch(&File::open(format!("/proc/self/fd/{heartbeat}"))?, agent)
+}
+
+fn watch(heartbeat: &File, agent: i32) -> io::Result<bool> {
     let pid = rustix::process::Pid::from_raw(agent.max(0)).ok_or_else(|| io::Error::other("no agent to watch"))?;
-    let pidfd = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())?;
+    let pidfd = match rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()) {
+        Err(rustix::io::Errno::SRCH) => return Ok(false),
+        opened => opened?,
+    };
+    // It may have ended before, and another process may have its pid. As long as it is our parent it is itself.
+    if rustix::process::getppid() != Some(pid) {
+        return Ok(false);
+    }
     let mut patience = Patience::default();
     loop {
         let mut polled = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
@@ -87,7 +97,7 @@ pub fn run(heartbeat: i32, agent: i32) -> io::Result<bool> {
         if matches!(poll(&mut polled, timeout), Ok(ready) if ready > 0) {
             return Ok(false);
         }
-        let Some((open, at)) = Heartbeat::read(&file) else { continue };
+        let Some((open, at)) = Heartbeat::read(heartbeat) else { continue };
         if patience.is_over(open, at, monotonic_ns()) {
             rustix::process::pidfd_send_signal(&pidfd, rustix::process::Signal::KILL)?;
             return Ok(true);
@@ -129,6 +139,21 @@ mod tests {
         assert_eq!(looks(&[(true, 7); 6]), [false, false, false, false, false, true]);
         assert_eq!(looks(&[(true, 8), (true, 8), (false, 8), (true, 8), (true, 8), (true, 8), (true, 8)]), [false; 7]);
         assert_eq!(looks(&[(true, 999_999_999); 8]), [false; 8], "a young sign");
+    }
+
+    /// Check that a process with the agent's pid that is not our parent is left alone, and that no agent is no error.
+    #[test]
+    fn only_the_parent_is_the_agent() {
+        let beat = Heartbeat::new().unwrap();
+        beat.open();
+        let mut other = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let pid = i32::try_from(other.id()).unwrap();
+        let watched = watch(&beat.file, pid).unwrap();
+        let ended = other.try_wait().unwrap();
+        other.kill().unwrap();
+        other.wait().unwrap();
+        assert_eq!((watched, ended), (false, None));
+        assert!(!watch(&beat.file, pid).unwrap(), "its pid is nobody's now");
     }
 
     /// Check that what is written is read, and that the descriptor for the child reads the same memory.

@@ -72,6 +72,11 @@ pub(crate) fn open(files: &dyn TargetFiles, path: &str) -> Option<ElfFile> {
     ElfFile::parse(Image::of_file(files.open(path)?).ok()?).ok()
 }
 
+/// A `.dwo` file as the target sees it.
+pub(crate) fn open_part(files: &dyn TargetFiles, path: &str) -> Option<ElfFile> {
+    ElfFile::parse_part(Image::of_file(files.open(path)?).ok()?).ok()
+}
+
 /// The build ids say it for free; only without them is the whole file read.
 fn matches(file: &ElfFile, found: &ElfFile, checksum: u32, read: &mut u64) -> bool {
     if let (Some(wanted), Some(found)) = (&file.build_id, &found.build_id) {

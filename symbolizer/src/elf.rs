@@ -8,8 +8,12 @@ use crate::image::Image;
 
 /// A file with more sections is no program: the largest seen has 60. Object files, which have more, are not mapped.
 const SECTIONS_MAX: u64 = 4096;
+/// The same of a split part, which is not kept open: gcc makes a section of each type. 4 MB, and as much for the rows.
+const SECTIONS_OF_PART_MAX: u64 = 64 << 10;
 /// All section names together; the longest table seen has 700 bytes.
 const SECTION_NAMES_MAX: usize = 64 << 10;
+/// Longer names are cut: of those looked for the longest is `.debug_str_offsets.dwo`, and all may share one of 64 KB.
+const SECTION_NAME_MAX: usize = 32;
 /// A note section; the longest seen has 200 bytes.
 const NOTES_MAX: usize = 64 << 10;
 
@@ -54,12 +58,22 @@ pub(crate) struct ElfFile {
 }
 
 impl ElfFile {
+    /// A program, or its debug information.
     pub(crate) fn parse(image: Image) -> Result<Self, ElfError> {
+        Self::parse_up_to(SECTIONS_MAX, image)
+    }
+
+    /// A `.dwo` file.
+    pub(crate) fn parse_part(image: Image) -> Result<Self, ElfError> {
+        Self::parse_up_to(SECTIONS_OF_PART_MAX, image)
+    }
+
+    fn parse_up_to(sections_max: u64, image: Image) -> Result<Self, ElfError> {
         let header = image.bytes(0, 64, 64).ok_or(ElfError::NotElf64)?;
         if header.get(..6) != Some(b"\x7fELF\x02\x01") {
             return Err(ElfError::NotElf64);
         }
-        let sections = sections(&image, &header).ok_or(ElfError::Sections)?;
+        let sections = sections(&image, &header, sections_max).ok_or(ElfError::Sections)?;
         let build_id = sections.iter().find_map(|section| build_id(&image, section));
         Ok(Self { image, sections, build_id })
     }
@@ -90,7 +104,7 @@ pub(crate) fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
     bytes.get(at..)?.first_chunk().map(|field| u64::from_le_bytes(*field))
 }
 
-fn sections(image: &Image, header: &[u8]) -> Option<Vec<Section>> {
+fn sections(image: &Image, header: &[u8], most: u64) -> Option<Vec<Section>> {
     const ROW: usize = 64;
     let offset = u64_at(header, 0x28)?;
     if offset == 0 {
@@ -110,7 +124,7 @@ fn sections(image: &Image, header: &[u8]) -> Option<Vec<Section>> {
         0xffff => u32_at(&first, 0x28)?,
         few => u32::from(few),
     };
-    if count > SECTIONS_MAX {
+    if count > most {
         return None;
     }
     let table = image.bytes(offset, count * ROW as u64, usize::MAX)?;
@@ -137,6 +151,7 @@ fn sections(image: &Image, header: &[u8]) -> Option<Vec<Section>> {
 
 fn name_at(names: &[u8], at: u32) -> &[u8] {
     let tail = usize::try_from(at).ok().and_then(|at| names.get(at..)).unwrap_or_default();
+    let tail = tail.get(..SECTION_NAME_MAX).unwrap_or(tail);
     tail.split(|&byte| byte == 0).next().unwrap_or_default()
 }
 
@@ -159,5 +174,40 @@ fn build_id(image: &Image, section: &Section) -> Option<BuildId> {
             return BuildId::new(notes.get(from..to)?);
         }
         at = to.checked_next_multiple_of(4)?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file of so many sections, the first of which is as ELF has it and tells their number; the second has their
+    /// names, which is one.
+    fn file(sections: u64, name: &[u8]) -> Image {
+        let mut rows = vec![0; 64 * usize::try_from(sections).unwrap()];
+        rows[0x20..0x28].copy_from_slice(&sections.to_le_bytes());
+        rows[64 + 4] = 3;
+        rows[64 + 0x18..64 + 0x20].copy_from_slice(&64_u64.to_le_bytes());
+        rows[64 + 0x20..64 + 0x28].copy_from_slice(&(name.len() as u64).to_le_bytes());
+        let mut header = [0; 64];
+        header[..6].copy_from_slice(b"\x7fELF\x02\x01");
+        header[0x28..0x30].copy_from_slice(&(64 + name.len() as u64).to_le_bytes());
+        header[0x3a] = 64;
+        header[0x3e] = 1;
+        Image::Bytes([&header, name, &rows].concat().into())
+    }
+
+    /// Check that more sections are taken of a split part than of a program, and no number of them of either; and that
+    /// all sections together may not share a long name.
+    #[test]
+    fn sections_are_bounded() {
+        let name = vec![b'x'; 60_000];
+        let count = |parsed: Result<ElfFile, ElfError>| parsed.map(|file| file.sections.len());
+        assert_eq!(count(ElfFile::parse(file(4096, &name))), Ok(4096));
+        assert_eq!(count(ElfFile::parse(file(4097, &name))), Err(ElfError::Sections));
+        assert_eq!(count(ElfFile::parse_part(file(65_536, &name))), Ok(65_536));
+        assert_eq!(count(ElfFile::parse_part(file(65_537, &name))), Err(ElfError::Sections));
+        let names = ElfFile::parse(file(4096, &name)).unwrap().sections;
+        assert!(names.iter().all(|section| *section.name == [b'x'; 32]));
     }
 }

@@ -58,6 +58,8 @@ impl gimli::Reader for Reader {
         if len > self.len {
             return Err(Error::UnexpectedEof(self.offset_id()));
         }
+        // gimli asks for this where a header begins.
+        self.pages.begin_header(self.at, len)?;
         self.len = len;
         Ok(())
     }
@@ -86,6 +88,7 @@ impl gimli::Reader for Reader {
 
     fn split(&mut self, len: usize) -> gimli::Result<Self> {
         let at = self.advance(len)?;
+        self.pages.attribute(at)?;
         Ok(Self { pages: Arc::clone(&self.pages), at, len })
     }
 
@@ -111,5 +114,66 @@ impl gimli::Reader for Reader {
     fn read_slice(&mut self, into: &mut [u8]) -> gimli::Result<()> {
         let at = self.advance(into.len())?;
         self.pages.copy(at, into)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gimli::{DebugLine, DebugLineOffset, FileEntry, LineProgramHeader};
+
+    use super::*;
+    use crate::{
+        elf::{ElfFile, Section},
+        image::Image,
+        meter::Meter,
+        stored::Stored,
+    };
+
+    /// `.debug_line` with one program of DWARF 5 (6.2.4) of that many files, whose names are of `form`.
+    fn table(form: u8, entry: &[u8], files: u32) -> Vec<u8> {
+        // Of an instruction: its length, the operations in it, whether it is a statement; line base and range; one opcode.
+        // Then directories: their format (a path, in a string), none of them; then files: format, count.
+        let mut header = vec![1, 1, 1, 0xfb, 14, 1, 1, 1, 8, 0, 1, 1, form];
+        // As ULEB128, in four bytes.
+        let septets = [0, 7, 14, 21].map(|shift| u8::try_from(files >> shift & 0x7f).unwrap());
+        header.extend([septets[0] | 0x80, septets[1] | 0x80, septets[2] | 0x80, septets[3]]);
+        header.extend(entry.repeat(files.try_into().unwrap()));
+        let len = u32::try_from(header.len()).unwrap();
+        [&(len + 8).to_le_bytes()[..], &[5, 0, 8, 0], &len.to_le_bytes(), &header].concat()
+    }
+
+    /// The header of the program, and what was counted for it.
+    fn read(table: Vec<u8>, most: usize) -> (gimli::Result<LineProgramHeader<Reader>>, Arc<Meter>) {
+        let size = table.len() as u64;
+        let row = Section { name: b".debug_line"[..].into(), kind: 1, flags: 0, address: 0, offset: 0, size, link: 0 };
+        let file = Arc::new(ElfFile { image: Image::Bytes(table.into()), sections: vec![row], build_id: None });
+        let meter = Arc::new(Meter::new(most));
+        let pages = PagedSection::open(&Stored::of(&file, ".debug_line", 0).unwrap(), &meter, ".debug_line");
+        let program = DebugLine::from(Reader::new(pages)).program(DebugLineOffset(0), 8, None, None);
+        (program.map(|program| program.header().clone()), meter)
+    }
+
+    /// Check that entries of files are counted by what is made of them, whatever their form: gimli's, its copy, and the
+    /// name. A table of 10 MB made 2 GB.
+    #[test]
+    fn entries_of_files() {
+        // Of one byte (strx1, data1, udata, an empty block, an empty string), and of 16 that nobody looks at.
+        for (form, entry) in
+            [(0x25, &[0][..]), (0x0b, &[0]), (0x0f, &[0]), (0x0a, &[0]), (0x08, &[0]), (0x1e, &[0; 16])]
+        {
+            let (header, meter) = read(table(form, entry, 20_000), usize::MAX);
+            let made = 20_000 * (2 * size_of::<FileEntry<Reader>>() + size_of::<String>());
+            assert_eq!(header.unwrap().file_names().len(), 20_000);
+            assert!((made..4 * made).contains(&meter.held()), "form {form:#x}: {} for {made}", meter.held());
+            let (header, meter) = read(table(form, entry, 20_000), 1 << 20);
+            assert!(header.is_err() && meter.held() < (1 << 20) + 300, "form {form:#x}: {}", meter.held());
+        }
+    }
+
+    /// Check that no memory is set aside for as many entries as a header has bytes: 4 GB of a sparse file would be 480 GB.
+    #[test]
+    fn long_header() {
+        assert!(read(table(0x25, &[0], 1_000_000), usize::MAX).0.is_ok());
+        assert_eq!(read(table(0x25, &[0], 1_100_000), usize::MAX).0.err(), Some(Error::Io));
     }
 }

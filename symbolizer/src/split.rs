@@ -67,14 +67,15 @@ impl SplitFiles {
 
     fn package(&mut self) -> Option<Arc<ElfFile>> {
         if let Package::At(places) = &self.package {
-            let found = places.iter().find_map(|place| self.open(place));
+            let mut short = places.iter().filter(|place| place.len() < PATH_MAX);
+            let found = short.find_map(|place| debugfile::open(&*self.files, place));
             self.package = found.map_or(Package::Missing, |file| Package::Found(Arc::new(file)));
         }
         if let Package::Found(file) = &self.package { Some(Arc::clone(file)) } else { None }
     }
 
-    fn open(&self, place: &str) -> Option<ElfFile> {
-        if place.len() < PATH_MAX { debugfile::open(&*self.files, place) } else { None }
+    fn part(&self, place: &str) -> Option<ElfFile> {
+        if place.len() < PATH_MAX { debugfile::open_part(&*self.files, place) } else { None }
     }
 
     /// Where a `.dwo` may be: where the compiler put it; and for programs that were moved since, below or in the
@@ -122,7 +123,7 @@ impl SplitUnits {
         let places = files.places(load);
         let found = self
             .packed(load, meter, files)
-            .or_else(|| places.iter().find_map(|place| from_file(&files.open(place)?, load, meter)));
+            .or_else(|| places.iter().find_map(|place| from_file(&files.part(place)?, load, meter)));
         if let Some(folder) = load.comp_dir.as_ref().filter(|_| found.is_some()) {
             self.folders.insert(load.dwo_id.0, folder.clone());
         }

@@ -103,6 +103,26 @@ fn dwo_files() {
     }
 }
 
+/// Check that a `.dwo` file may have more sections than a program: gcc puts each type into one.
+#[test]
+fn many_types() {
+    let root = Root::new();
+    root.source("inlines.cpp");
+    let mut text = std::fs::read_to_string(root.path("inlines.cpp")).unwrap();
+    text.extend((0..5000).map(|number| format!("struct Type{number} {{ int value; }} value{number};\n")));
+    root.folder("build");
+    root.folder("prog");
+    std::fs::write(root.path("build/inlines.cpp"), text).unwrap();
+    let flags = "-gdwarf-5 -fdebug-types-section -gsplit-dwarf -O2";
+    if root.try_run_in("build", &format!("g++ {flags} -c -o inlines.o inlines.cpp"))
+        && root.try_run_in("build", "g++ -no-pie -Wl,--build-id=none -o ../prog/split inlines.o")
+    {
+        let sections = root.run("readelf -h build/inlines.dwo").unwrap();
+        assert!(sections.contains("Number of section headers:         50"), "{sections}");
+        assert_eq!(frames(&root, root.module("prog/split"), "prog/split"), (FRAMES.into(), vec![]));
+    }
+}
+
 /// The `.dwo` of a source that differs.
 fn other(root: &Root, compiler: &str, flags: &str) -> Vec<u8> {
     root.folder("other");

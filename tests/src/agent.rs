@@ -165,7 +165,7 @@ pub struct DumpThread {
     pub state: String,
     /// Leaf first.
     pub frames: Vec<DumpFrame>,
-    /// `complete`, `guessed` or `truncated: REASON`.
+    /// `complete`, `guessed`, `truncated: REASON` or `unplaced`.
     pub end: String,
 }
 
@@ -176,6 +176,12 @@ pub struct DumpFrame {
     pub function: Option<String>,
     /// File name of the module.
     pub module: Option<String>,
+    /// The source file.
+    pub file: Option<String>,
+    /// The line in it.
+    pub line: Option<u32>,
+    /// Of a native one.
+    pub address: Option<String>,
 }
 
 impl DumpThread {

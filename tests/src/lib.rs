@@ -1,8 +1,13 @@
-//! The harness of the end-to-end tests in `tests/tests`: the programs that are profiled, the agent that profiles them,
-//! the receiver that it ships to, a debuginfod server. Asserts nothing about profiles itself.
+//! The harness of the end-to-end tests in `tests/tests`: the programs that are profiled, the interpreters that run some, the agent that profiles them,
+//! the receiver that it ships to, a debuginfod server; a server of its own that is sent to and killed. Asserts nothing about profiles itself.
 
 pub mod agent;
+pub mod clickhouse;
 pub mod compile;
 pub mod debuginfod;
+pub mod envelopes;
+pub mod kills;
+pub mod pythons;
 pub mod receiver;
+pub mod serving;
 pub mod targets;

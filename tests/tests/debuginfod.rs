@@ -158,12 +158,12 @@ fn asked_again() {
 }
 
 /// Check that a stripped program's functions and inlined calls have names when its debug file came from a server
-/// while it was profiled; that the file is asked for only if the settings allow it; and that no secret is said.
+/// while it was profiled, or dumped; that the file is asked for only if the settings allow it; and that no secret is said.
 #[test]
 fn names_while_profiling() {
     let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
-    let (source, state) = (folder.path().join("spin.c"), folder.path().join("state"));
+    let source = folder.path().join("spin.c");
     let text = "#include <stdio.h>\n\
          static volatile unsigned long n;\n\
          static inline __attribute__((always_inline)) void inner(void) { for (int i = 0; i < 1000; i++) n += i; }\n\
@@ -171,32 +171,39 @@ fn names_while_profiling() {
          int main(void) { puts(\"ready\"); fflush(stdout); for (;;) outer(); }\n";
     fs::write(source, text).unwrap();
     let build = format!("gcc -g -O2 -Wl,--build-id=0x{A} -o spin spin.c; objcopy --only-keep-debug spin spin.debug");
-    if shell(folder.path(), &format!("{build}; strip spin; mkdir state")).is_none() {
+    if shell(folder.path(), &format!("{build}; strip spin")).is_none() {
         return;
     }
-    let server = Server::start();
     let debug = Reply::File(fs::read(folder.path().join("spin.debug")).unwrap());
-    server.has(A, Reply::After(Duration::from_millis(200), Box::new(debug)));
     let mut target = Program::spawn(&mut Command::new(folder.path().join("spin")));
     assert_eq!(target.line(), "ready");
-    for allowed in [false, true] {
+    let pid = target.pid().to_string();
+    let record = ["record", "--pid", &pid, "--format", "collapsed", "-o", "-", "--duration", "3"];
+    let dump = ["dump", "--pid", &pid];
+    for (arguments, named, allowed) in [
+        (&record[..], "main;outer;inner ", false),
+        (&record, "main;outer;inner ", true),
+        (&dump, "    outer (spin.c:4)\n    main (spin.c:5)\n", false),
+        (&dump, "    outer (spin.c:4)\n    main (spin.c:5)\n", true),
+    ] {
+        let (server, state) = (Server::start(), tempfile::tempdir().unwrap());
+        server.has(A, Reply::After(Duration::from_millis(200), Box::new(debug.clone())));
         let config = folder.path().join("config.toml");
         fs::write(&config, format!("[naming]\ndebuginfod = {allowed}\n")).unwrap();
         let url = server.url(&format!("me:{SECRET}@"));
         let environment = [
             ("SENTRY_PROFILED_CONFIG", config.to_str().unwrap()),
             ("DEBUGINFOD_URLS", &url),
-            ("STATE_DIRECTORY", state.to_str().unwrap()),
+            ("STATE_DIRECTORY", state.path().to_str().unwrap()),
             ("SENTRY_PROFILED_LOG", "trace"),
         ];
-        let pid = target.pid().to_string();
-        let arguments = ["record", "--pid", &pid, "--format", "collapsed", "-o", "-", "--duration", "3"];
-        let run = Agent::start_with(&arguments, &environment).wait(Duration::from_secs(30));
+        let run = Agent::start_with(arguments, &environment).wait(Duration::from_secs(30));
         assert_eq!(run.code, 0, "{}", run.stderr);
-        assert_eq!(run.stdout.contains("main;outer;inner "), allowed, "{}\n{}", run.stdout, run.stderr);
+        assert_eq!(run.stdout.contains(named), allowed, "{}\n{}", run.stdout, run.stderr);
         assert_eq!(server.requests().iter().any(|path| path.starts_with(&format!("/buildid/{A}/"))), allowed);
         assert!(!run.stderr.contains(SECRET), "{}", run.stderr);
         assert_eq!(run.stderr.contains("Asked debuginfod"), allowed, "{}", run.stderr);
+        let kept = allowed && names(&state.path().join("debuginfod")).contains(&format!("{A}.debug"));
+        assert_eq!(kept, allowed);
     }
-    assert!(names(&state.join("debuginfod")).contains(&format!("{A}.debug")));
 }

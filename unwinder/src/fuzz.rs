@@ -9,7 +9,7 @@ use object::read::ReadCache;
 use profile::{
     address::{FileAddr, LoadBias, RemoteAddr},
     module::ModuleIndex,
-    stack::{FRAMES_MAX, PcKind, RawStack, StackEnd, Truncation},
+    stack::{FRAMES_MAX, NativeStack, PcKind, StackEnd, Truncation},
 };
 
 use self::input::{CODE, Input, STACK};
@@ -122,14 +122,15 @@ impl Walk<'_> {
         assert_eq!(comparable(&fast), comparable(&exact), "by rules and by all registers, a stack differs");
     }
 
-    fn run(&self, walk: impl FnOnce(&mut RawStack, &mut Target<'_>)) -> RawStack {
+    fn run(&self, walk: impl FnOnce(&mut NativeStack, &mut Target<'_>)) -> NativeStack {
         // What was there before must not show.
-        let mut stack = RawStack { frames: Vec::new(), end: StackEnd::Truncated(Truncation::TooDeep) };
+        let mut stack =
+            NativeStack { frames: Vec::new(), sps: Vec::new(), end: StackEnd::Truncated(Truncation::TooDeep) };
         walk(&mut stack, &mut Target(&self.input));
         stack
     }
 
-    fn check_form(&self, stack: &RawStack) {
+    fn check_form(&self, stack: &NativeStack) {
         assert!(stack.frames.len() <= FRAMES_MAX, "more frames than allowed");
         let leaf = stack.frames.first();
         assert_eq!(leaf.map(|leaf| (leaf.pc, leaf.kind)), Some((self.registers.pc(), PcKind::Exact)), "another leaf");
@@ -145,7 +146,7 @@ impl Walk<'_> {
     /// Where the two walks may differ. In the child that `clone3` has just made, only the fast one knows that nothing
     /// called it. A leaf may stand where its caller does only in the exact one. The depth of a PLT entry is that of the
     /// looked-up byte in the fast one, of the return address in the exact one; real entries call nothing.
-    fn is_known_to_differ(&self, info: &UnwindInfo, fast: &RawStack) -> bool {
+    fn is_known_to_differ(&self, info: &UnwindInfo, fast: &NativeStack) -> bool {
         const PLT: [u8; 6] = [0x77, 0x08, 0x80, 0x00, 0x3f, 0x1a];
         let leaf = BIAS.to_file(self.registers.pc()).0;
         let starts = lookup::rule(info, &mut Context::new(), leaf).cfa == Cfa::Start;
@@ -157,7 +158,7 @@ impl Walk<'_> {
 
 /// A stack without the one thing in which the walks may differ: the exact one misses memory before it sees that it would
 /// not have moved up.
-fn comparable(stack: &RawStack) -> RawStack {
+fn comparable(stack: &NativeStack) -> NativeStack {
     let mut stack = stack.clone();
     if stack.end == StackEnd::Truncated(Truncation::NoProgress) {
         stack.end = StackEnd::Truncated(Truncation::BeyondCopy);
@@ -184,50 +185,4 @@ fn copy(from: &[u8], at: Option<u64>, into: &mut [u8]) -> bool {
         into.copy_from_slice(bytes);
         true
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use std::{fs, path::Path};
-
-    use proptest::{collection::vec, prelude::*};
-
-    use super::*;
-
-    fn corpus(target: &str) -> Vec<Vec<u8>> {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(target);
-        fs::read_dir(folder).unwrap().map(|entry| fs::read(entry.unwrap().path()).unwrap()).collect()
-    }
-
-    /// Check every input that fuzzing has found worth keeping.
-    #[test]
-    fn corpora_replayed() {
-        for (target, body) in [("elf", elf as fn(&[u8])), ("cfi", cfi)] {
-            let corpus = corpus(target);
-            assert!(corpus.len() >= 10, "{target}");
-            corpus.iter().for_each(|bytes| body(bytes));
-        }
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(500) })]
-
-        /// Check inputs near those of the corpora.
-        #[test]
-        fn corpora_mutated(
-            pick in any::<prop::sample::Index>(),
-            edits in vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
-        ) {
-            for (target, body) in [("elf", elf as fn(&[u8])), ("cfi", cfi)] {
-                let corpus = corpus(target);
-                let mut bytes = pick.get(&corpus).clone();
-                if bytes.is_empty() { continue; }
-                for (place, byte) in &edits {
-                    let place = place.index(bytes.len());
-                    bytes[place] = *byte;
-                }
-                body(&bytes);
-            }
-        }
-    }
 }

@@ -1,7 +1,10 @@
 //! The unwind sections of one file, copied out of it: `.eh_frame` with its search table, or an index of our own where
 //! there is none; `.debug_frame` as well.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::{
+    ops::Range,
+    sync::atomic::{AtomicU32, Ordering},
+};
 
 use gimli::{
     BaseAddresses, CieOrFde, CommonInformationEntry, DebugFrame, EhFrame, EhFrameHdr, EndianSlice, LittleEndian,
@@ -14,6 +17,7 @@ use object::{
         elf::{FileHeader, ProgramHeader, SectionHeader},
     },
 };
+use profile::address::FileAddr;
 
 use crate::{
     capped::Capped,
@@ -126,6 +130,13 @@ impl UnwindInfo {
         let entries = self.eh_index.len().saturating_add(self.debug_index.len());
         let sections = [self.eh_frame.len(), self.eh_frame_hdr.len(), self.debug_frame.len()];
         sections.iter().sum::<usize>().saturating_add(entries.saturating_mul(size_of::<Entry>()))
+    }
+
+    /// The range around a file address that is described as one function. A compiler may split one of the source.
+    pub fn function_at(&self, at: FileAddr) -> Option<Range<FileAddr>> {
+        let (_, fde) = self.find(at.0).ok().flatten()?;
+        let start = fde.initial_address();
+        Some(FileAddr(start)..FileAddr(start.saturating_add(fde.len())))
     }
 
     pub(crate) fn bases(&self) -> &BaseAddresses {

@@ -13,6 +13,7 @@
 pub mod cache;
 mod capped;
 pub mod elf;
+mod epilogue;
 mod full;
 pub mod fuzz;
 pub mod info;
@@ -39,8 +40,8 @@ pub trait Memory {
     fn read(&mut self, at: RemoteAddr, into: &mut [u8]) -> bool;
 
     /// Fills `into` with code from `at` on. Asked only where call frame information does not lead on: for the size of a
-    /// frame whose rbp is not known, and whether a call was made before what may be a return address. Without code, a
-    /// stack of the first kind is cut, and one of the second is followed where any code is.
+    /// frame whose rbp is not known, whether the function is at its end, and whether a call was made before what may be a
+    /// return address. Without code, a stack of the first kind is cut, and one of the last is followed where any code is.
     fn read_code(&mut self, at: RemoteAddr, into: &mut [u8]) -> bool {
         let (_, _) = (at, into);
         false

@@ -1,6 +1,6 @@
 //! What code is mapped where in one process: executable ranges, sorted.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use profile::{
     address::{LoadBias, RemoteAddr},
@@ -22,6 +22,14 @@ pub struct MappedRange {
     pub bias: LoadBias,
     /// `None`: the file could not be read, or there is none.
     pub info: Option<Arc<UnwindInfo>>,
+}
+
+impl MappedRange {
+    /// The range around an address in it that is described as one function.
+    pub fn function_at(&self, at: RemoteAddr) -> Option<Range<RemoteAddr>> {
+        let function = self.info.as_ref()?.function_at(self.bias.to_file(at))?;
+        Some(self.bias.to_remote(function.start)..self.bias.to_remote(function.end))
+    }
 }
 
 /// The executable ranges of a process.

@@ -4,12 +4,13 @@ use std::collections::HashMap;
 
 use profile::{
     address::{FileAddr, RemoteAddr},
-    stack::{FRAMES_MAX, PcKind, RawFrame, RawStack, StackEnd, Truncation},
+    stack::{FRAMES_MAX, NativeFrame, NativeStack, PcKind, StackEnd, Truncation},
 };
 
 use crate::{
     MappedRange, Memory, ModuleMap, Registers,
     cache::{BITS, RuleCache},
+    epilogue::{self, Place},
     full::{self, Failed},
     info::{Found, UnwindInfo},
     lookup::{self, Context, Work},
@@ -85,7 +86,7 @@ impl Unwinder {
         registers: &Registers,
         memory: &mut impl Memory,
         modules: &ModuleMap,
-        stack: &mut RawStack,
+        stack: &mut NativeStack,
     ) {
         if !self.by_rules(registers, memory, modules, stack) {
             self.by_all_registers(registers, memory, modules, stack);
@@ -98,9 +99,10 @@ impl Unwinder {
         registers: &Registers,
         memory: &mut impl Memory,
         modules: &ModuleMap,
-        stack: &mut RawStack,
+        stack: &mut NativeStack,
     ) -> bool {
         stack.frames.clear();
+        stack.sps.clear();
         self.context.work.begin();
         let mut guessed = false;
         let mut at = At {
@@ -162,9 +164,10 @@ impl Unwinder {
         leaf: &Registers,
         memory: &mut impl Memory,
         modules: &ModuleMap,
-        stack: &mut RawStack,
+        stack: &mut NativeStack,
     ) {
         stack.frames.clear();
+        stack.sps.clear();
         self.context.work.begin();
         let mut guessed = false;
         let mut registers = *leaf;
@@ -257,13 +260,13 @@ fn begin<'m>(
     at: &At,
     modules: &'m ModuleMap,
     near: &mut usize,
-    stack: &mut RawStack,
+    stack: &mut NativeStack,
 ) -> Result<&'m MappedRange, StackEnd> {
     // By convention a return address of 0 ends a stack; a leaf at 0 has jumped through a null pointer.
     if at.pc == 0 && at.kind == PcKind::Return {
         return Err(StackEnd::Complete);
     }
-    let mut frame = RawFrame { pc: RemoteAddr(at.pc), kind: at.kind, module: None };
+    let mut frame = NativeFrame { pc: RemoteAddr(at.pc), kind: at.kind, module: None };
     let range = modules.find_near(frame.lookup(), near);
     if range.is_none() && at.kind == PcKind::Return {
         // No code is there: it was no return address.
@@ -274,10 +277,11 @@ fn begin<'m>(
     }
     frame.module = range.and_then(|range| range.module);
     stack.frames.push(frame);
+    stack.sps.push(RemoteAddr(at.sp));
     range.ok_or(StackEnd::Truncated(Truncation::NoModule))
 }
 
-fn finish(stack: &mut RawStack, end: StackEnd, guessed: bool) {
+fn finish(stack: &mut NativeStack, end: StackEnd, guessed: bool) {
     stack.end = if end == StackEnd::Complete && guessed { StackEnd::Guessed } else { end };
 }
 
@@ -401,9 +405,13 @@ fn deref(memory: &mut impl Memory, base: u64, rule: Rule) -> Result<u64, Step> {
     Ok(word.wrapping_add_signed(rule.b.into()))
 }
 
-/// Code that nothing describes. The innermost frame may be a stub that has pushed nothing, then `[rsp]` is where it
-/// returns to; else the frame pointer is tried. Either only when what it leads to is plausible: a call was made there.
+/// Code that nothing describes. What it does next tells, if that is to return. Else the innermost frame may be a stub that
+/// has pushed nothing, then `[rsp]` is where it returns to; else the frame pointer is tried. Any of them only when what it
+/// leads to is plausible: a call was made there.
 fn without_info(at: &At, memory: &mut impl Memory, modules: &ModuleMap, innermost: bool) -> Step {
+    if let Some(up) = at_end(at, memory, modules) {
+        return Step::Guessed(up);
+    }
     if innermost
         && let Some(pc) = read_word(memory, at.sp)
         && is_called(pc, memory, modules)
@@ -431,6 +439,26 @@ fn without_info(at: &At, memory: &mut impl Memory, modules: &ModuleMap, innermos
         return no_info;
     }
     Step::Guessed(At { pc, sp: bp.wrapping_add(16), bp: Some(next), chained, ..at.caller() })
+}
+
+/// The caller of a function that only returns from here on.
+fn at_end(at: &At, memory: &mut impl Memory, modules: &ModuleMap) -> Option<At> {
+    let mut code = [0; epilogue::CODE_LEN];
+    if !memory.read_code(RemoteAddr(at.pc), &mut code) {
+        return None;
+    }
+    let end = epilogue::epilogue(&code)?;
+    let address = |place: Place| if place.of_rbp { at.bp? } else { at.sp }.checked_add(place.offset);
+    let returns = address(end.returns)?;
+    let sp = returns.checked_add(end.released).filter(|sp| *sp > at.sp && sp.wrapping_sub(at.sp) <= FRAME_MAX)?;
+    let pc = read_word(memory, returns)?;
+    if !is_called(pc, memory, modules) && !is_generated(pc, modules) {
+        return None;
+    }
+    let Some(kept) = end.rbp else { return Some(At { pc, sp, chained: at.chained, kind: PcKind::Return, ..*at }) };
+    let kept = address(kept)?;
+    let bp = read_word(memory, kept)?;
+    Some(At { pc, sp, bp: Some(bp), kind: PcKind::Return, chained: bp == 0 || bp > kept })
 }
 
 /// Just before a root. In the parent `clone3` has pushed nothing; in the child, which begins behind the system call, there

@@ -97,6 +97,8 @@ struct Shared {
 struct State {
     /// Asked for, and neither here nor given up yet.
     under_way: HashSet<BuildId>,
+    /// How many of them no server could say anything about: they are asked for again later.
+    postponed: usize,
     arrived: Vec<BuildId>,
 }
 
@@ -130,6 +132,12 @@ impl Debuginfod {
     /// The builds whose files have come since this was last asked.
     pub fn take_arrived(&self) -> Vec<BuildId> {
         std::mem::take(&mut self.shared.state().arrived)
+    }
+
+    /// Whether files are being asked for, or have come and were not taken.
+    pub fn has_work(&self) -> bool {
+        let state = self.shared.state();
+        state.under_way.len() > state.postponed || !state.arrived.is_empty()
     }
 }
 
@@ -167,12 +175,16 @@ fn work(
         let build_id = match asked.recv_timeout(due.unwrap_or(again_after)) {
             Ok(build_id) => build_id,
             Err(RecvTimeoutError::Timeout) if again.is_empty() => continue,
-            Err(RecvTimeoutError::Timeout) => again.remove(0).1,
+            Err(RecvTimeoutError::Timeout) => {
+                shared.state().postponed -= 1;
+                again.remove(0).1
+            }
             Err(RecvTimeoutError::Disconnected) => return,
         };
         match get(&build_id, shared, &mut servers, runtime) {
             Outcome::Failed if again.len() < QUEUE_MAX => {
                 again.push((Instant::now() + again_after, build_id));
+                shared.state().postponed += 1;
                 continue;
             }
             Outcome::Found => shared.state().arrived.push(build_id.clone()),

@@ -1,20 +1,22 @@
-//! What a new journal file must repeat from the one before it, so that it can be read alone: modules, and the live threads
-//! with the stacks on which they stand. Holds no stacks: they are read back from the old file. Does no I/O.
+//! What a new journal file must repeat from the one before it, so that it can be read alone: modules, code objects, and the live threads
+//! with their idents and the stacks on which they stand. Holds no stacks: they are read back from the old file. Does no I/O.
 
 use std::collections::{BTreeMap, HashMap};
 
 use profile::{
+    code::{Code, CodeIndex},
     feed::{Event, StackId},
     id::Tid,
     module::{Module, ModuleIndex},
     stack::RawStack,
-    thread::ThreadState,
+    thread::State,
 };
 
 /// The state of a session, as far as later events refer to it, and where the current file has it.
 #[derive(Debug, Default)]
 pub(super) struct Carried {
     modules: BTreeMap<ModuleIndex, Module>,
+    codes: BTreeMap<CodeIndex, Code>,
     threads: BTreeMap<Tid, Thread>,
     /// What an id means now. A feed may define it anew while threads still stand on what it meant before.
     places: HashMap<StackId, Place>,
@@ -27,7 +29,8 @@ pub(super) struct Place(pub(super) u64);
 #[derive(Debug, Default)]
 struct Thread {
     name: Option<String>,
-    standing: Option<(Place, ThreadState)>,
+    ident: Option<u64>,
+    standing: Option<(Place, State)>,
 }
 
 impl Carried {
@@ -37,11 +40,13 @@ impl Carried {
             Event::Module(index, module) => {
                 self.modules.insert(*index, module.clone());
             }
+            Event::Code(index, code) => drop(self.codes.insert(*index, code.clone())),
             Event::Stack(id, _) => match place {
                 Some(place) => drop(self.places.insert(*id, place)),
                 None => drop(self.places.remove(id)),
             },
             Event::Thread { tid, name } => self.threads.entry(*tid).or_default().name = Some(name.clone()),
+            Event::Ident { tid, ident } => self.threads.entry(*tid).or_default().ident = Some(*ident),
             Event::Sample { tid, stack, state } => {
                 let place = self.places.get(stack);
                 self.threads.entry(*tid).or_default().standing = place.map(|place| (*place, *state));
@@ -60,14 +65,17 @@ impl Carried {
     /// The events with which a new file begins at `at_ns`. `read` reads a definition back from the current file; a thread
     /// whose stack can't be read has none until it is sampled again.
     pub(super) fn opening(&self, at_ns: u64, read: impl Fn(Place) -> Option<(StackId, RawStack)>) -> Vec<Event> {
-        let mut standing: BTreeMap<Place, Vec<(Tid, ThreadState)>> = BTreeMap::new();
+        let mut standing: BTreeMap<Place, Vec<(Tid, State)>> = BTreeMap::new();
         for (tid, thread) in &self.threads {
             let Some((place, state)) = thread.standing else { continue };
             standing.entry(place).or_default().push((*tid, state));
         }
         let name = |(tid, thread): (&Tid, &Thread)| Some(Event::Thread { tid: *tid, name: thread.name.clone()? });
+        let ident = |(tid, thread): (&Tid, &Thread)| Some(Event::Ident { tid: *tid, ident: thread.ident? });
         let modules = self.modules.iter().map(|(index, module)| Event::Module(*index, module.clone()));
-        let mut events: Vec<Event> = modules.chain(self.threads.iter().filter_map(name)).collect();
+        let codes = self.codes.iter().map(|(index, code)| Event::Code(*index, code.clone()));
+        let threads = self.threads.iter().filter_map(name).chain(self.threads.iter().filter_map(ident));
+        let mut events: Vec<Event> = modules.chain(codes).chain(threads).collect();
         events.push(Event::Tick { at_ns });
         // In the order in which they were defined, each followed by those who stand on it: so an id may come twice.
         for (place, threads) in standing {

@@ -64,9 +64,8 @@ mod tests {
         let mut spool = Spool::open(folder.path(), settings.bounds).unwrap();
         let chunk_id = profile::id::ChunkId(uuid::Uuid::nil());
         let payload = b"{\"a\":\n1}";
-        spool
-            .put(Arrival { chunk_id, platform: "rust", span_unix_ns: (u64::MAX, u64::MAX), payload, journal: None })
-            .unwrap();
+        let chunk = Arrival { chunk_id, platform: "rust", span_unix_ns: (u64::MAX, u64::MAX), payload, journal: None };
+        spool.put(chunk, &mut Vec::new()).unwrap();
         let held = spool.take().unwrap();
         let report = ClientReport { timestamp: 1.5, discarded_events: Vec::new() };
         let content = Content { chunk: Some(&held), report: Some(&report), client: ("acme", "1"), sent_at: "now" };

@@ -16,7 +16,7 @@ use profile::{
     frame::Frame,
     id::{Pid, ProfilerId},
     session::{Anchor, SessionInfo},
-    stack::RawFrame,
+    stack::NativeFrame,
     wire,
 };
 
@@ -66,7 +66,7 @@ fn journal(bytes: &[u8]) {
         count += 1;
     }
     assert!(count * (records::HEADER_BYTES + 1) <= bytes.len(), "more events than there are bytes for");
-    let mut nameless = |_: &RawFrame| Arc::from([Frame::default()]);
+    let mut nameless = |_: &NativeFrame| Arc::from([Frame::default()]);
     if let Some(chunk) = builder.close(last_ns.saturating_add(1000), &mut nameless) {
         assert!(chunk.payload.len() <= BYTES_MAX, "a chunk of {} bytes", chunk.payload.len());
         assert_eq!(wire::check(&chunk.payload, Some(chunk.platform.as_str())), [], "receivers would refuse it");
@@ -152,48 +152,6 @@ fn limits(text: &str) {
             assert!(wait.is_none_or(|wait| !wait.is_zero() && wait <= LIMIT_MAX), "{wait:?} is no limit");
             let refused = status == 429 && category == Category::ProfileChunk;
             assert!(!refused || wait.is_some(), "a chunk that was refused is sent again at once");
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use proptest::{collection::vec, prelude::*};
-
-    use super::*;
-
-    fn corpus() -> Vec<Vec<u8>> {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/journal");
-        fs::read_dir(folder).unwrap().map(|entry| fs::read(entry.unwrap().path()).unwrap()).collect()
-    }
-
-    /// Check every input that fuzzing has found worth keeping.
-    #[test]
-    fn corpus_replayed() {
-        let corpus = corpus();
-        assert!(corpus.len() >= 10);
-        corpus.iter().for_each(|bytes| shipped(bytes));
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(500) })]
-
-        /// Check inputs near those of the corpus.
-        #[test]
-        fn corpus_mutated(
-            pick in any::<prop::sample::Index>(),
-            edits in vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
-        ) {
-            let corpus = corpus();
-            let mut bytes = pick.get(&corpus).clone();
-            for (place, byte) in edits {
-                if bytes.is_empty() { break; }
-                let place = place.index(bytes.len());
-                bytes[place] = byte;
-            }
-            shipped(&bytes);
         }
     }
 }

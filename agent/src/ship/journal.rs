@@ -14,7 +14,7 @@
 //!
 //! # Format
 //! ```text
-//! file   := magic "SPJ1", record (header), record (event) ...
+//! file   := magic "SPJ3", record (header), record (event) ...
 //! record := length u32 LE, crc32 u32 LE (of the payload), payload [length]
 //! header := postcard(Header): the session and the time at which the chunk began
 //! event  := postcard(profile::feed::Event)
@@ -35,7 +35,8 @@ use std::{
 
 use profile::{
     feed::{Event, StackId},
-    session::SessionInfo,
+    id::ProfilerId,
+    session::{Anchor, SessionInfo},
     stack::RawStack,
 };
 use serde::{Deserialize, Serialize};
@@ -47,7 +48,7 @@ use super::{
     files, records,
 };
 
-pub(super) const MAGIC: &[u8; 4] = b"SPJ1";
+pub(super) const MAGIC: &[u8; 4] = b"SPJ3";
 
 /// Suffix of a journal file.
 const SUFFIX: &str = "journal";
@@ -165,6 +166,11 @@ impl Journal {
         });
         self.failed = begun.is_err();
         (closed, begun)
+    }
+
+    /// Has the files from the next rotation on say other clocks, as [`profile::chunk::ChunkBuilder::re_anchor`].
+    pub fn re_anchor(&mut self, profiler_id: ProfilerId, anchor: Anchor) {
+        (self.session.profiler_id, self.session.anchor) = (profiler_id, anchor);
     }
 
     /// Ends the journal: the session is over. `None`: the last rotation failed, so there is nothing to delete.
@@ -379,9 +385,8 @@ fn readable<T>(path: &Path, read: io::Result<T>) -> Option<T> {
 mod tests {
     use profile::{
         address::RemoteAddr,
-        id::{Pid, ProfilerId, Tid},
-        session::Anchor,
-        stack::{PcKind, RawFrame, StackEnd},
+        id::{Pid, Tid},
+        stack::{NativeFrame, PcKind, RawFrame, StackEnd},
         thread::ThreadState,
     };
 
@@ -396,12 +401,12 @@ mod tests {
     }
 
     fn stack(id: u32, pc: u64) -> Event {
-        let frame = RawFrame { pc: RemoteAddr(pc), kind: PcKind::Exact, module: None };
+        let frame = RawFrame::Native(NativeFrame { pc: RemoteAddr(pc), kind: PcKind::Exact, module: None });
         Event::Stack(StackId(id), RawStack { frames: vec![frame], end: StackEnd::Complete })
     }
 
     fn sample(tid: i32, stack: u32) -> Event {
-        Event::Sample { tid: Tid(tid), stack: StackId(stack), state: ThreadState::OnCpu }
+        Event::Sample { tid: Tid(tid), stack: StackId(stack), state: ThreadState::OnCpu.into() }
     }
 
     fn events(folder: &Path) -> Vec<Vec<Event>> {
@@ -416,6 +421,9 @@ mod tests {
         let mut journal = Journal::create(folder.path(), &session(), 1).unwrap();
         let tick = |at_ns| Event::Tick { at_ns };
         let (zero, one, one_anew, two) = (stack(0, 10), stack(1, 11), stack(1, 99), stack(2, 12));
+        let ident = |tid| Event::Ident { tid: Tid(tid), ident: 70 };
+        journal.append(&ident(1)).unwrap();
+        journal.append(&ident(2)).unwrap();
         let first = [&thread(1), &thread(2), &one, &sample(4, 1), &zero, &two, &sample(1, 0), &sample(2, 2)];
         for event in first.into_iter().chain([&one_anew, &sample(3, 1), &Event::Ended { tid: Tid(2) }]) {
             journal.append(event).unwrap();
@@ -425,11 +433,36 @@ mod tests {
         journal.append(&sample(1, 77)).unwrap();
         drop(journal.rotate(7).0.unwrap());
         drop(journal.close());
-        let opening =
-            [thread(1), tick(6), one.clone(), sample(4, 1), zero.clone(), sample(1, 0), one_anew, sample(3, 1)];
+        let opening = [
+            thread(1),
+            ident(1),
+            tick(6),
+            one.clone(),
+            sample(4, 1),
+            zero.clone(),
+            sample(1, 0),
+            one_anew,
+            sample(3, 1),
+        ];
         let second = opening.into_iter().chain([sample(3, 0), sample(1, 77)]).collect::<Vec<_>>();
-        let third = vec![thread(1), tick(7), one, sample(4, 1), zero, sample(3, 0)];
+        let third = vec![thread(1), ident(1), tick(7), one, sample(4, 1), zero, sample(3, 0)];
         assert_eq!(events(folder.path()), [second, third]);
+    }
+
+    /// Check that only files after a rotation say other clocks: the one before it was written by its own.
+    #[test]
+    fn clocks_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut journal = Journal::create(folder.path(), &session(), 1).unwrap();
+        let (id, anchor) = (ProfilerId(uuid::Uuid::from_u128(7)), Anchor { unix_ns: 70, monotonic_ns: 2 });
+        journal.re_anchor(id, anchor);
+        journal.append(&thread(1)).unwrap();
+        drop(journal.rotate(2).0.unwrap());
+        drop(journal.close());
+        let told = recover(folder.path(), &[]).unwrap().into_iter().map(|dead| dead.header);
+        let second = SessionInfo { profiler_id: id, anchor, ..session() };
+        let expected = [Header { session: session(), start_ns: 1 }, Header { session: second, start_ns: 2 }];
+        assert_eq!(told.collect::<Vec<_>>(), expected);
     }
 
     /// Check that a full disk is told once, costs one file, and that the next one can be read alone.

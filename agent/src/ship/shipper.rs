@@ -19,7 +19,7 @@ use super::{
     limits::{Category, Headers, Limits},
     report::{Reason, Reports},
     settings::ShipSettings,
-    spool::{Arrival, GivenUp, Header, REFUSED, Spool},
+    spool::{self, Arrival, GivenUp, Header, REFUSED, Spool},
     worker::Worker,
 };
 
@@ -145,11 +145,29 @@ impl Shipper {
             self.shared.give_up(Reason::RatelimitBackoff, category);
             return Ok(());
         }
-        let put = self.shared.spool().put(chunk);
-        let given_up = put.map_err(|error| ShipError::Write(self.shared.settings.folder(), error))?;
+        let mut given_up = Vec::new();
+        let put = self.put_patiently(chunk, &mut given_up);
         self.shared.give_up_all(&given_up);
         self.shared.wake.notify_one();
-        Ok(())
+        put.map_err(|error| ShipError::Write(self.shared.settings.folder(), error))
+    }
+
+    /// Waits a little where only chunks that are being sent could make room on a full disk: that is over soon, in one way
+    /// or the other. The spool is free meanwhile, for who sends them.
+    fn put_patiently(&self, chunk: Arrival<'_>, given_up: &mut Vec<GivenUp>) -> io::Result<()> {
+        const LOOKS: u32 = 20;
+        const WAIT: Duration = Duration::from_millis(50);
+        for _ in 0..LOOKS {
+            let mut spool = self.shared.spool();
+            match spool.put(chunk, given_up) {
+                Err(error) if spool::is_disk_full(&error) && spool.waiting().0 > 0 => {}
+                done => return done,
+            }
+            drop(spool);
+            std::thread::sleep(WAIT);
+            self.shared.spool().look()?;
+        }
+        self.shared.spool().put(chunk, given_up)
     }
 
     /// Counts chunks that never came here, for the client reports: nothing in them that a server would take, say.

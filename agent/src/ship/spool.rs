@@ -16,6 +16,8 @@
 //! - Whoever sends a chunk holds its lock (`flock`), and looks again whether it is still there: agents that share a
 //!   folder don't send it twice. The lock ends with the process, so a dead agent's chunks are sent by the next.
 //! - Bytes and age are bounded; the oldest is given up first. Refused chunks are bounded by bytes.
+//! - A chunk's age is the time that it waits here, by the monotonic clock. Only of one that was found here the wall clock
+//!   tells how old it was then: setting the clock while an agent runs makes no chunk too old.
 //! - A payload that doesn't match its checksum is moved to `refused/`: it is nothing a server should see.
 
 use std::{
@@ -24,7 +26,7 @@ use std::{
     io::{self, BufRead, BufReader, Read, Write},
     ops::Bound,
     path::{Path, PathBuf},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use profile::id::ChunkId;
@@ -50,7 +52,7 @@ const PAYLOAD_BYTES_MAX: u64 = 64 << 20;
 pub struct Bounds {
     /// Chunks that wait, all together.
     pub bytes: u64,
-    /// From a chunk's start.
+    /// How long each waits; of those that were found, from the chunk's start.
     pub age: Duration,
     /// Chunks that were refused, all together.
     pub refused_bytes: u64,
@@ -97,10 +99,19 @@ pub struct Spool {
     folder: PathBuf,
     refused: PathBuf,
     bounds: Bounds,
-    /// Bytes by name. Other agents add and remove files: this is what was seen last.
-    waiting: BTreeMap<String, u64>,
+    /// By name. Other agents add and remove files: this is what was seen last.
+    waiting: BTreeMap<String, Waiting>,
     /// Files that can't be read or deleted: coming back to them would go on for ever.
     ignored: BTreeSet<String>,
+}
+
+/// A chunk that waits.
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    bytes: u64,
+    /// When we saw it first, and its age then.
+    since: Instant,
+    age: Duration,
 }
 
 /// A chunk that was thrown away to keep the bounds.
@@ -136,31 +147,39 @@ impl Spool {
 
     /// Looks at the folder anew: other agents add chunks, and leave them when they die.
     pub fn look(&mut self) -> io::Result<()> {
-        self.waiting = sizes(&self.folder)?;
-        self.waiting.retain(|name, _| !self.ignored.contains(name));
+        let mut found = sizes(&self.folder)?;
+        found.retain(|name, _| !self.ignored.contains(name));
+        let known = std::mem::take(&mut self.waiting);
+        let waiting = |(name, bytes): (String, u64)| {
+            let found = || Waiting { bytes, since: Instant::now(), age: age_of(&name) };
+            let seen = known.get(&name).map_or_else(found, |known| Waiting { bytes, ..*known });
+            (name, seen)
+        };
+        self.waiting = found.into_iter().map(waiting).collect();
         Ok(())
     }
 
     /// How many chunks wait, and their bytes.
     pub fn waiting(&self) -> (usize, u64) {
-        (self.waiting.len(), self.waiting.values().sum())
+        (self.waiting.len(), self.waiting.values().map(|waiting| waiting.bytes).sum())
     }
 
-    /// Makes a chunk durable. Gives what was given up for it: the oldest, where bytes or the disk are short, and those
-    /// too old. The new one may be among them, if it is larger than the whole spool may be.
-    pub fn put(&mut self, chunk: Arrival<'_>) -> io::Result<Vec<GivenUp>> {
+    /// Makes a chunk durable. Adds to `given_up`, also on an error, what was given up for it: the oldest, where bytes or
+    /// the disk are short, and those too old. The new one may be among them, if it is larger than the whole spool may be.
+    pub fn put(&mut self, chunk: Arrival<'_>, given_up: &mut Vec<GivenUp>) -> io::Result<()> {
         let header = Header::of(chunk);
         let reason = Reason::CacheOverflow;
         if header.payload_bytes > self.bounds.bytes.min(PAYLOAD_BYTES_MAX) {
-            return Ok(vec![GivenUp { header, reason }]);
+            given_up.push(GivenUp { header, reason });
+            return Ok(());
         }
-        let mut given_up = self.make_room(header.payload_bytes);
+        given_up.extend(self.make_room(header.payload_bytes));
         let name = format!("{:020}-{}.{SUFFIX}", header.start_unix_ns, chunk.chunk_id);
         loop {
             match self.write(&name, &header, chunk.payload) {
                 Ok(bytes) => {
-                    self.waiting.insert(name, bytes);
-                    return Ok(given_up);
+                    self.waiting.insert(name, Waiting { bytes, since: Instant::now(), age: Duration::ZERO });
+                    return Ok(());
                 }
                 Err(error) if is_disk_full(&error) => {
                     let header = self.give_up_oldest().ok_or(error)?;
@@ -173,21 +192,16 @@ impl Spool {
 
     /// Gives up what is too old, and the oldest ones until `bytes` more are within the bound.
     pub fn make_room(&mut self, bytes: u64) -> Vec<GivenUp> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let oldest = now.saturating_sub(self.bounds.age).as_nanos();
-        let mut given_up = Vec::new();
-        loop {
-            let reason =
-                if self.waiting.keys().next().and_then(|name| start_of(name)).is_some_and(|start| start < oldest) {
-                    Reason::NetworkError
-                } else if self.waiting().1.saturating_add(bytes) > self.bounds.bytes {
-                    Reason::CacheOverflow
-                } else {
-                    return given_up;
-                };
-            let Some(header) = self.give_up_oldest() else { return given_up };
-            given_up.push(GivenUp { header, reason });
+        let is_old = |waiting: &Waiting| waiting.age.saturating_add(waiting.since.elapsed()) > self.bounds.age;
+        let old = self.waiting.iter().filter(|(_, waiting)| is_old(waiting)).map(|(name, _)| name.clone());
+        let old: Vec<String> = old.collect();
+        let headers = old.iter().filter_map(|name| self.give_up(name));
+        let mut given_up: Vec<_> = headers.map(|header| GivenUp { header, reason: Reason::NetworkError }).collect();
+        while self.waiting().1.saturating_add(bytes) > self.bounds.bytes {
+            let Some(header) = self.give_up_oldest() else { break };
+            given_up.push(GivenUp { header, reason: Reason::CacheOverflow });
         }
+        given_up
     }
 
     /// Takes the oldest chunk that no one else holds.
@@ -285,20 +299,21 @@ impl Spool {
 
     /// Deletes the oldest chunk that no one is sending.
     fn give_up_oldest(&mut self) -> Option<Header> {
-        for name in self.waiting.keys().cloned().collect::<Vec<_>>() {
-            let path = self.folder.join(&name);
-            let Ok(Some(locked)) = files::open_locked(&path) else { continue };
-            let header = read_header(&mut BufReader::new(&locked));
-            if files::remove(&path).is_err() {
-                self.ignore(&name);
-                continue;
-            }
-            self.waiting.remove(&name);
-            if header.is_some() {
-                return header;
-            }
+        let names: Vec<String> = self.waiting.keys().cloned().collect();
+        names.iter().find_map(|name| self.give_up(name))
+    }
+
+    /// Deletes a chunk, but not one that is being sent. `None` also where nobody can tell what it was.
+    fn give_up(&mut self, name: &str) -> Option<Header> {
+        let path = self.folder.join(name);
+        let locked = files::open_locked(&path).ok()??;
+        let header = read_header(&mut BufReader::new(&locked));
+        if files::remove(&path).is_err() {
+            self.ignore(name);
+            return None;
         }
-        None
+        self.waiting.remove(name);
+        header
     }
 
     fn set_aside(&self, name: &str, answer: &str) -> io::Result<()> {
@@ -335,9 +350,11 @@ impl Header {
     }
 }
 
-/// When a chunk began, by its name.
-fn start_of(name: &str) -> Option<u128> {
-    name.split_once('-')?.0.parse().ok()
+/// How old a chunk is, by its name and the wall clock.
+fn age_of(name: &str) -> Duration {
+    let start =
+        name.split_once('-').and_then(|(start, _)| start.parse().ok()).map_or(Duration::MAX, Duration::from_nanos);
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().saturating_sub(start)
 }
 
 fn sizes(folder: &Path) -> io::Result<BTreeMap<String, u64>> {
@@ -360,6 +377,59 @@ pub(super) fn read_payload(reader: &mut impl Read, header: &Header) -> Option<Ve
     (length == header.payload_bytes && crc32fast::hash(&payload) == header.crc32).then_some(payload)
 }
 
-fn is_disk_full(error: &io::Error) -> bool {
+pub(super) fn is_disk_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_hours(1);
+    const BOUNDS: Bounds = Bounds { bytes: 1 << 20, age: HOUR, refused_bytes: 0 };
+
+    /// Puts a chunk that began so long ago.
+    fn put(spool: &mut Spool, number: u128, ago: Duration) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let start = u64::try_from(now.saturating_sub(ago).as_nanos()).unwrap();
+        let chunk_id = ChunkId(uuid::Uuid::from_u128(number));
+        let span_unix_ns = (start, start + 1);
+        let mut given_up = Vec::new();
+        let chunk = Arrival { chunk_id, platform: "native", span_unix_ns, payload: b"{}", journal: None };
+        spool.put(chunk, &mut given_up).unwrap();
+        assert_eq!(given_up, []);
+    }
+
+    fn given_up(spool: &mut Spool) -> Vec<(u128, Reason)> {
+        spool.look().unwrap();
+        spool.make_room(0).iter().map(|chunk| (chunk.header.chunk_id.0.as_u128(), chunk.reason)).collect()
+    }
+
+    /// Check that chunks are as old as they wait: that by the wall clock they began long ago means that it was set.
+    #[test]
+    fn clock_is_set() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut spool = Spool::open(folder.path(), BOUNDS).unwrap();
+        put(&mut spool, 1, 200 * HOUR);
+        assert_eq!(given_up(&mut spool), []);
+        spool.bounds.age = Duration::ZERO;
+        assert_eq!(given_up(&mut spool), [(1, Reason::NetworkError)]);
+    }
+
+    /// Check that of those that are found only the old ones are given up, and none in the place of one that is being sent.
+    #[test]
+    fn old_and_held() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || Spool::open(folder.path(), BOUNDS).unwrap();
+        let mut first = open();
+        put(&mut first, 1, 3 * HOUR);
+        put(&mut first, 2, 2 * HOUR);
+        put(&mut first, 3, HOUR / 2);
+        let held = first.take().unwrap();
+        let mut next = open();
+        assert_eq!(given_up(&mut next), [(2, Reason::NetworkError)]);
+        drop(held);
+        assert_eq!(given_up(&mut next), [(1, Reason::NetworkError)]);
+        assert_eq!(next.waiting().0, 1);
+    }
 }

@@ -2,31 +2,29 @@
 
 use crate::{
     chunk::{
-        BYTES_MAX, Chunk, ChunkBuilder, SPAN_MAX_US, chunk_id,
+        BYTES_MAX, Chunk, ChunkBuilder, SPAN_MAX_US, SessionInfo, chunk_id,
         frames::{Collector, Tables},
+        ids::ThreadIds,
         payload::Payload,
         samples::{self, Point},
     },
     counters::Counters,
-    id::Tid,
     naming::Namer,
-    thread::ThreadState,
+    thread::State,
+    timeline::Line,
     wire,
 };
 
 /// Writes the open chunk up to `end_us`, or as much of it as receivers take. `None` if that is nothing.
 pub(crate) fn write(builder: &ChunkBuilder, end_us: u64, namer: &mut dyn Namer) -> Option<Chunk> {
     let start_us = builder.timeline.start_us();
+    let info = builder.info();
     let mut until = Until { end_us: end_us.min(start_us.saturating_add(SPAN_MAX_US)), why: "span_limit" };
     loop {
-        let draft = Draft::new(builder, &until, &mut *namer)?;
+        let draft = Draft::new(builder, &info, &until, &mut *namer)?;
         let payload = draft.json()?;
         if payload.len() <= BYTES_MAX {
-            debug_assert_eq!(
-                wire::check(&payload, Some(builder.info.platform.as_str())),
-                [],
-                "receivers would refuse it"
-            );
+            debug_assert_eq!(wire::check(&payload, Some(info.platform.as_str())), [], "receivers would refuse it");
             return Some(draft.chunk(payload));
         }
         // Once more with a part of the time. Ends: the span shrinks each time, and nothing is left at last.
@@ -61,19 +59,21 @@ pub(crate) struct Thread<'b> {
 /// All that a payload says, in memory.
 pub(crate) struct Draft<'b> {
     pub(crate) builder: &'b ChunkBuilder,
+    pub(crate) info: &'b SessionInfo,
     pub(crate) end_us: u64,
     pub(crate) counters: Counters,
     pub(crate) samples: Vec<Sample>,
     pub(crate) threads: Vec<Thread<'b>>,
-    pub(crate) states: Vec<Option<ThreadState>>,
+    pub(crate) states: Vec<Option<State>>,
     pub(crate) tables: Tables,
 }
 
 impl<'b> Draft<'b> {
-    fn new(builder: &'b ChunkBuilder, until: &Until, namer: &mut dyn Namer) -> Option<Self> {
-        let mut tables = Collector::new(&builder.info, &builder.stacks, namer);
+    fn new(builder: &'b ChunkBuilder, info: &'b SessionInfo, until: &Until, namer: &mut dyn Namer) -> Option<Self> {
+        let mut tables = Collector::new(info, &builder.stacks, namer);
         let mut draft = Self {
             builder,
+            info,
             end_us: until.end_us,
             counters: builder.tally.counters.clone(),
             samples: Vec::new(),
@@ -81,12 +81,13 @@ impl<'b> Draft<'b> {
             states: Vec::new(),
             tables: Tables::default(),
         };
+        let mut ids = ThreadIds::new(builder.timeline.lines());
         for line in builder.timeline.lines() {
             let found = samples::of_line(line, builder.timeline.ticks(), until.end_us, &builder.stacks);
             Counters::count_many(&mut draft.counters.dropped, until.why, found.beyond);
             Counters::count_many(&mut draft.counters.dropped, "not_enough_samples", found.insufficient);
             if !found.points.is_empty() {
-                draft.thread(line.tid, line.name.as_deref(), &found.points, &mut tables);
+                draft.thread(line, ids.of(line), &found.points, &mut tables);
             }
         }
         draft.tables = tables.tables;
@@ -95,10 +96,10 @@ impl<'b> Draft<'b> {
         (!draft.samples.is_empty()).then_some(draft)
     }
 
-    fn thread(&mut self, tid: Tid, name: Option<&'b str>, points: &[Point], tables: &mut Collector<'_>) {
+    fn thread(&mut self, line: &'b Line, id: String, points: &[Point], tables: &mut Collector<'_>) {
         let mut states: Vec<(u32, u32)> = Vec::new();
         for point in points {
-            let stack = tables.stack(point.doing.map(|(slot, _)| slot));
+            let stack = tables.stack(point.doing.and_then(|(slot, _)| slot));
             self.samples.push(Sample { at_us: point.at_us, stack, thread: self.threads.len() });
             let state = self.state(point.doing.map(|(_, state)| state));
             match states.last_mut() {
@@ -106,10 +107,10 @@ impl<'b> Draft<'b> {
                 _ => states.push((state, 1)),
             }
         }
-        self.threads.push(Thread { id: tid.to_string(), name, states });
+        self.threads.push(Thread { id, name: line.name.as_deref(), states });
     }
 
-    fn state(&mut self, state: Option<ThreadState>) -> u32 {
+    fn state(&mut self, state: Option<State>) -> u32 {
         let found = self.states.iter().position(|known| *known == state).unwrap_or_else(|| {
             self.states.push(state);
             self.states.len() - 1
@@ -128,9 +129,9 @@ impl<'b> Draft<'b> {
     fn chunk(self, payload: Vec<u8>) -> Chunk {
         let start_us = self.builder.timeline.start_us();
         Chunk {
-            id: chunk_id(self.builder.info.profiler_id, start_us),
-            profiler_id: self.builder.info.profiler_id,
-            platform: self.builder.info.platform.clone(),
+            id: chunk_id(self.info.profiler_id, start_us),
+            profiler_id: self.info.profiler_id,
+            platform: self.info.platform.clone(),
             payload,
             start_unix_ns: start_us.saturating_mul(1000),
             end_unix_ns: self.end_us.saturating_mul(1000),

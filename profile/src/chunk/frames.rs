@@ -9,10 +9,11 @@ use crate::{
     address::RemoteAddr,
     chunk::{Namer, Naming, SessionInfo},
     frame::Frame,
+    machinery::{Folding, Shown, shown},
     module::ModuleIndex,
-    naming::{file_name, truncation_frame},
-    stack::{RawFrame, StackEnd},
-    stacks::{FrameSlot, Slot, Stacks},
+    naming::{file_name, named_by_itself, truncation_frame},
+    stack::{NativeFrame, RawFrame, StackEnd},
+    stacks::{FrameSlot, Interned, Slot, Stacks},
 };
 
 /// What the samples of a chunk refer to.
@@ -25,6 +26,18 @@ pub(crate) struct Tables {
     pub(crate) unnamed: BTreeSet<ModuleIndex>,
 }
 
+impl From<Box<[u32]>> for Places {
+    fn from(frames: Box<[u32]>) -> Self {
+        Self { frames, folds: false }
+    }
+}
+
+impl From<[u32; 1]> for Places {
+    fn from(frame: [u32; 1]) -> Self {
+        Self { frames: frame.into(), folds: false }
+    }
+}
+
 /// Fills the tables.
 pub(crate) struct Collector<'t> {
     info: &'t SessionInfo,
@@ -35,7 +48,24 @@ pub(crate) struct Collector<'t> {
     stack_places: HashMap<Arc<[u32]>, u32>,
     /// By the slot of a stack; dense, and asked once a sample.
     by_slot: Vec<Option<u32>>,
-    by_frame: HashMap<(FrameSlot, bool), Box<[u32]>>,
+    by_frame: HashMap<(FrameSlot, In), Places>,
+}
+
+/// Where a frame is: that decides how it is written.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct In {
+    /// Innermost of its stack.
+    leaf: bool,
+    /// In a stack in which the machinery of interpreters is left out.
+    condensed: bool,
+}
+
+/// What a raw frame becomes.
+#[derive(Clone, Default)]
+struct Places {
+    frames: Box<[u32]>,
+    /// It is written once for all that follow on each other.
+    folds: bool,
 }
 
 impl<'t> Collector<'t> {
@@ -75,11 +105,21 @@ impl<'t> Collector<'t> {
         let raw = self.raw;
         let Some(stack) = raw.get(slot) else { return Vec::new() };
         let mut places = Vec::with_capacity(stack.frames.len() + 4);
-        for (depth, frame) in stack.frames.iter().enumerate() {
-            self.frame(*frame, depth == 0, &mut places);
+        let condensed = self.is_condensed(stack);
+        let mut folding = Folding::default();
+        for slot in &stack.frames {
+            let Places { frames, folds } = self.frame(*slot, In { leaf: places.is_empty(), condensed });
+            if !frames.is_empty() && folding.writes(folds) {
+                places.extend(&frames);
+            }
         }
         places.extend(self.truncation(stack.end));
         places
+    }
+
+    fn is_condensed(&self, stack: &Interned) -> bool {
+        let is_ours = self.info.naming == Naming::Here && !self.info.keep_interpreter_frames;
+        is_ours && self.raw.is_interpreted(stack)
     }
 
     fn truncation(&mut self, end: StackEnd) -> Option<u32> {
@@ -91,21 +131,45 @@ impl<'t> Collector<'t> {
         Some(self.frame_place(frame, false))
     }
 
-    fn frame(&mut self, slot: FrameSlot, is_leaf: bool, places: &mut Vec<u32>) {
-        if let Some(known) = self.by_frame.get(&(slot, is_leaf)) {
-            return places.extend(known);
+    fn frame(&mut self, slot: FrameSlot, is_in: In) -> Places {
+        if let Some(known) = self.by_frame.get(&(slot, is_in)) {
+            return known.clone();
         }
-        let Some(raw) = self.raw.frame(slot).copied() else { return };
-        let known: Box<[u32]> = match self.info.naming {
-            Naming::RawForServer => [self.unnamed(Frame::default(), &raw, is_leaf)].into(),
-            Naming::Here => self.named(&raw, is_leaf),
+        let Some(raw) = self.raw.frame(slot).copied() else { return Places::default() };
+        let places = match (raw, self.info.naming) {
+            (RawFrame::Native(raw), Naming::RawForServer) => [self.unnamed(Frame::default(), &raw, is_in.leaf)].into(),
+            (RawFrame::Native(raw), Naming::Here) => self.named(&raw, is_in),
+            _ => self.named_by_itself(&raw).into(),
         };
-        places.extend(&known);
-        self.by_frame.insert((slot, is_leaf), known);
+        self.by_frame.insert((slot, is_in), places.clone());
+        places
     }
 
-    fn named(&mut self, raw: &RawFrame, is_leaf: bool) -> Box<[u32]> {
+    fn named_by_itself(&mut self, raw: &RawFrame) -> Box<[u32]> {
+        let named = named_by_itself(raw, self.info.cwd.as_deref(), |index| self.raw.code(index));
+        let place = |frame: Frame| {
+            let in_app = self.info.is_in_app(&frame);
+            self.frame_place(frame, in_app)
+        };
+        named.into_iter().map(place).collect()
+    }
+
+    fn named(&mut self, raw: &NativeFrame, is_in: In) -> Places {
         let names = self.namer.name(raw);
+        if !is_in.condensed {
+            return self.all(&names, raw, is_in.leaf).into();
+        }
+        match shown(&names, raw.module.and_then(|index| self.raw.module(index))) {
+            Shown::Frames(left) if left.is_empty() && !names.is_empty() => Places::default(),
+            Shown::Frames(left) => self.all(&left, raw, is_in.leaf).into(),
+            Shown::Fold(frame) => {
+                let in_app = self.info.is_in_app(&frame);
+                Places { frames: [self.frame_place(frame, in_app)].into(), folds: true }
+            }
+        }
+    }
+
+    fn all(&mut self, names: &[Frame], raw: &NativeFrame, is_leaf: bool) -> Box<[u32]> {
         if names.is_empty() {
             return [self.unnamed(Frame::default(), raw, is_leaf)].into();
         }
@@ -114,14 +178,14 @@ impl<'t> Collector<'t> {
                 return self.unnamed(frame.clone(), raw, is_leaf);
             }
             let frame = Frame { address: None, inlined: false, missing: None, ..frame.clone() };
-            let in_app = self.info.in_app.is_in_app(&frame, self.info.exe.as_deref());
+            let in_app = self.info.is_in_app(&frame);
             self.frame_place(frame, in_app)
         };
         names.iter().map(place).collect()
     }
 
     /// A frame that keeps its address, since nothing else tells it from others.
-    fn unnamed(&mut self, frame: Frame, raw: &RawFrame, is_leaf: bool) -> u32 {
+    fn unnamed(&mut self, frame: Frame, raw: &NativeFrame, is_leaf: bool) -> u32 {
         let path = raw.module.and_then(|index| self.raw.module(index)).map(|module| module.path.as_str());
         let frame = Frame {
             module: frame.module.or_else(|| path.map(|path| file_name(path).into())),
@@ -132,7 +196,7 @@ impl<'t> Collector<'t> {
             ..frame
         };
         self.tables.unnamed.extend(raw.module);
-        let in_app = self.info.in_app.is_in_app(&frame, self.info.exe.as_deref());
+        let in_app = self.info.is_in_app(&frame);
         self.frame_place(frame, in_app)
     }
 
@@ -160,7 +224,7 @@ impl<'t> Collector<'t> {
 
 /// Receivers take the leaf's address as it is and look up all others one byte earlier. This gives them the address at
 /// which we would look it up ourselves, also below a signal handler.
-fn wire_address(raw: &RawFrame, is_leaf: bool) -> RemoteAddr {
+fn wire_address(raw: &NativeFrame, is_leaf: bool) -> RemoteAddr {
     let lookup = raw.lookup();
     if is_leaf { lookup } else { RemoteAddr(lookup.0.saturating_add(1)) }
 }

@@ -3,23 +3,25 @@
 
 mod draft;
 mod frames;
-mod payload;
+mod ids;
+pub(crate) mod payload;
 mod samples;
 mod size;
 mod tally;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use uuid::Uuid;
 
 use crate::{
+    code::Language,
     counters::Counters,
     feed::{Event, StackId},
     id::{ChunkId, ProfilerId, Tid},
-    stacks::Stacks,
-    thread::ThreadState,
+    stacks::{Slot, Stacks},
+    thread::State,
     timeline::Timeline,
 };
 pub use crate::{
@@ -62,7 +64,7 @@ pub struct Chunk {
 }
 
 /// Builds the chunks of one session, one after the other.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ChunkBuilder {
     info: Arc<SessionInfo>,
     stacks: Stacks,
@@ -74,7 +76,7 @@ pub struct ChunkBuilder {
 impl ChunkBuilder {
     /// Opens the first chunk at `start_ns` (`CLOCK_MONOTONIC`).
     pub fn new(info: SessionInfo, start_ns: u64) -> Self {
-        let timeline = Timeline::new(info.anchor, start_ns);
+        let timeline = Timeline::new(info.anchor, start_ns, info.filter);
         Self {
             info: Arc::new(info),
             stacks: Stacks::default(),
@@ -88,11 +90,13 @@ impl ChunkBuilder {
     pub fn apply(&mut self, event: &Event) {
         match event {
             Event::Module(index, module) => self.stacks.define_module(*index, module),
+            Event::Code(index, code) => self.stacks.define_code(*index, code),
             Event::Stack(id, stack) => self.stacks.define(*id, stack),
             Event::Thread { tid, name } => {
                 self.size.thread();
                 self.timeline.named(*tid, name);
             }
+            Event::Ident { tid, ident } => self.timeline.identified(*tid, *ident),
             Event::Tick { at_ns } => self.timeline.tick(*at_ns),
             Event::Sample { tid, stack, state } => self.sample(*tid, *stack, *state),
             Event::Unread { tid } => self.timeline.unread(*tid),
@@ -134,7 +138,30 @@ impl ChunkBuilder {
         chunk
     }
 
-    fn sample(&mut self, tid: Tid, stack: StackId, state: ThreadState) {
+    /// Goes by other clocks behind a [`Self::close`] at `at_ns`. Where the wall clock went back, under another profiler id:
+    /// to a receiver the chunks of one must not overlap.
+    pub fn re_anchor(&mut self, profiler_id: ProfilerId, anchor: Anchor, at_ns: u64) {
+        let info = Arc::make_mut(&mut self.info);
+        (info.profiler_id, info.anchor) = (profiler_id, anchor);
+        self.timeline.re_anchor(anchor, at_ns);
+        // Of a chunk that was not worth sending, by the clocks before.
+        self.tally.usage.clear();
+    }
+
+    /// What the open chunk says of the session. A program may start a runtime late, or exec into one: what the chunk holds
+    /// tells its platform, so that it is one for all of its frames.
+    fn info(&self) -> Arc<SessionInfo> {
+        let now = self.timeline.now();
+        let stacks: HashSet<Slot> = self.timeline.lines().iter().flat_map(|line| line.stacks(now)).collect();
+        let is_python =
+            |slot: Slot| self.stacks.get(slot).is_some_and(|stack| self.stacks.runs(stack, Language::Python));
+        if self.info.platform_is_chosen || !stacks.into_iter().any(is_python) {
+            return Arc::clone(&self.info);
+        }
+        Arc::new(SessionInfo { platform: Platform::PYTHON, ..SessionInfo::clone(&self.info) })
+    }
+
+    fn sample(&mut self, tid: Tid, stack: StackId, state: State) {
         let Some(slot) = self.stacks.slot(stack) else {
             // A feed that breaks its own rule. What is known about the thread is then nothing.
             Counters::count(&mut self.tally.counters.lost, "stack_undefined");

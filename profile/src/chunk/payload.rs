@@ -1,11 +1,12 @@
 //! The JSON of a chunk. What Sentry takes from it stands in its sample format v2; what is ours, under
 //! `sentry_profiled`, in `docs/wire-sentry-profiled.md`.
 
-use std::{collections::BTreeMap, fmt};
+use std::{borrow::Cow, collections::BTreeMap, fmt};
 
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use crate::{
+    address::RemoteAddr,
     chunk::{
         ClientSdk, Naming, Platform, SessionInfo, chunk_id,
         draft::{Draft, Sample, Thread},
@@ -14,10 +15,11 @@ use crate::{
     counters::Counters,
     frame::Frame,
     module::Module,
+    received,
 };
 
 /// The version of our own key. Raised when a reader of the old one would misread the new.
-const SCHEMA: u32 = 1;
+pub(crate) const SCHEMA: u32 = 1;
 
 #[derive(Serialize)]
 pub(crate) struct Payload<'b> {
@@ -35,7 +37,7 @@ pub(crate) struct Payload<'b> {
     #[serde(skip_serializing_if = "Option::is_none")]
     measurements: Option<Measurements<'b>>,
     profile: Profile<'b>,
-    sentry_profiled: Ours<'b>,
+    sentry_profiled: Ours<'b, StateRuns<'b>>,
 }
 
 #[derive(Serialize)]
@@ -46,30 +48,31 @@ struct Profile<'b> {
     thread_metadata: Names<'b>,
 }
 
+/// Our own key, of a chunk that is made and of one that was kept: they differ in how the runs of states are had.
 #[derive(Serialize)]
-struct Ours<'b> {
-    schema: u32,
+pub(crate) struct Ours<'b, R> {
+    pub(crate) schema: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
-    host: Option<&'b str>,
-    pid: i32,
+    pub(crate) host: Option<&'b str>,
+    pub(crate) pid: i32,
     #[serde(skip_serializing_if = "Option::is_none")]
-    executable: Option<&'b str>,
-    start: f64,
-    end: f64,
-    ticks: u64,
-    rate_hz_asked: f64,
-    rate_hz_reached: f64,
-    stopped_us: u64,
-    stop_max_us: u64,
-    agent_cpu_us: u64,
-    counters: &'b Counters,
-    states: Vec<String>,
-    thread_states: StateRuns<'b>,
+    pub(crate) executable: Option<&'b str>,
+    pub(crate) start: f64,
+    pub(crate) end: f64,
+    pub(crate) ticks: u64,
+    pub(crate) rate_hz_asked: f64,
+    pub(crate) rate_hz_reached: f64,
+    pub(crate) stopped_us: u64,
+    pub(crate) stop_max_us: u64,
+    pub(crate) agent_cpu_us: u64,
+    pub(crate) counters: &'b Counters,
+    pub(crate) states: Vec<Cow<'b, str>>,
+    pub(crate) thread_states: R,
 }
 
 impl<'b> Payload<'b> {
     pub(crate) fn of(draft: &'b Draft<'b>) -> Self {
-        let info: &SessionInfo = &draft.builder.info;
+        let info: &SessionInfo = draft.info;
         Self {
             version: "2",
             chunk_id: chunk_id(info.profiler_id, draft.builder.timeline.start_us()).to_string(),
@@ -91,13 +94,14 @@ impl<'b> Payload<'b> {
     }
 }
 
-impl<'b> Ours<'b> {
+impl<'b> Ours<'b, StateRuns<'b>> {
     fn of(draft: &'b Draft<'b>) -> Self {
-        let (builder, info) = (draft.builder, &draft.builder.info);
+        let (builder, info) = (draft.builder, draft.info);
         let start_us = builder.timeline.start_us();
         let span = seconds(draft.end_us.saturating_sub(start_us));
         let ticks = builder.timeline.ticked(draft.end_us);
-        let states = draft.states.iter().map(|state| state.map_or("gone".to_owned(), |state| state.to_string()));
+        let states =
+            draft.states.iter().map(|state| state.map_or(Cow::Borrowed("gone"), |state| state.to_string().into()));
         Self {
             schema: SCHEMA,
             host: info.host.as_deref(),
@@ -146,15 +150,17 @@ impl Serialize for Samples<'_> {
     }
 }
 
+/// A sample of format v2.
 #[derive(Serialize)]
-struct WireSample<'b> {
-    timestamp: f64,
-    stack_id: u32,
-    thread_id: &'b str,
+pub(crate) struct WireSample<'b> {
+    pub(crate) timestamp: f64,
+    pub(crate) stack_id: u32,
+    pub(crate) thread_id: &'b str,
 }
 
+/// A frame of format v2.
 #[derive(Serialize)]
-struct WireFrame<'f> {
+pub(crate) struct WireFrame<'f> {
     #[serde(skip_serializing_if = "Option::is_none")]
     function: Option<&'f str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -168,8 +174,13 @@ struct WireFrame<'f> {
     #[serde(skip_serializing_if = "Option::is_none")]
     lineno: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    instruction_addr: Option<Text<crate::address::RemoteAddr>>,
-    in_app: bool,
+    colno: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instruction_addr: Option<Text<RemoteAddr>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    platform: Option<&'f str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    in_app: Option<bool>,
 }
 
 impl<'f> WireFrame<'f> {
@@ -181,8 +192,25 @@ impl<'f> WireFrame<'f> {
             filename: frame.filename.as_deref(),
             abs_path: frame.abs_path.as_deref(),
             lineno: frame.line,
+            colno: None,
             instruction_addr: frame.address.map(Text),
-            in_app,
+            platform: None,
+            in_app: Some(in_app),
+        }
+    }
+
+    pub(crate) fn of_received(frame: &'f received::Frame) -> Self {
+        Self {
+            function: frame.function.as_deref(),
+            module: frame.module.as_deref(),
+            package: frame.package.as_deref(),
+            filename: frame.filename.as_deref(),
+            abs_path: frame.abs_path.as_deref(),
+            lineno: frame.line,
+            colno: frame.column,
+            instruction_addr: frame.address.map(|address| Text(RemoteAddr(address))),
+            platform: frame.platform.as_deref(),
+            in_app: frame.in_app,
         }
     }
 }
@@ -244,7 +272,7 @@ struct Image<'b> {
 
 impl<'b> DebugMeta<'b> {
     fn of(draft: &'b Draft<'b>) -> Option<Self> {
-        let info = &draft.builder.info;
+        let info = draft.info;
         if info.naming == Naming::Here && info.platform == Platform::RUST {
             return None; // Sentry would send every frame to Symbolicator, the named ones too, and lose them.
         }

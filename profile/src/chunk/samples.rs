@@ -4,15 +4,15 @@
 use crate::{
     stack::StackEnd,
     stacks::{Interned, Slot, Stacks},
-    thread::ThreadState,
+    thread::State,
     timeline::{Doing, Line, Run},
 };
 
-/// A sample of a thread. `None`: the thread is gone, its last stack ends here.
+/// A sample of a thread. `None`: the thread is gone, its last stack ends here. Without a slot: its stack was left out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Point {
     pub(crate) at_us: u64,
-    pub(crate) doing: Option<(Slot, ThreadState)>,
+    pub(crate) doing: Option<(Option<Slot>, State)>,
 }
 
 /// The samples of a thread up to `end_us`.
@@ -67,7 +67,7 @@ fn push_run(out: &mut LineSamples, run: Run, ticks: &[u64], end_us: u64) {
 /// Relay drops a thread with fewer than two samples that are not idle. Where there is one, it is said twice, the second
 /// time in the middle of its own span: that changes no duration.
 fn repair(out: &mut LineSamples, stacks: &Stacks) {
-    let is_idle = |point: &Point| point.doing.and_then(|(slot, _)| stacks.get(slot)).is_none_or(is_empty);
+    let is_idle = |point: &Point| point.doing.and_then(|(slot, _)| stacks.get(slot?)).is_none_or(is_empty);
     let mut busy = out.points.iter().enumerate().filter(|(_, point)| !is_idle(point));
     let Some((place, only)) = busy.next() else {
         return out.points.clear();

@@ -15,7 +15,7 @@ const FRAME: usize = 240;
 const BASE: usize = 2048;
 
 /// Counts bytes, each distinct stack and frame once.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Estimate {
     bytes: usize,
     stacks: Vec<bool>,

@@ -3,45 +3,60 @@
 
 use std::{collections::BTreeMap, fmt::Write as _, io};
 
-use crate::export::{Options, Recorded, Shown, root_first};
+use crate::export::{Counted, Options, Shown, View};
 
-/// Writes the stacks of all recordings, sorted, each once. In names `;` becomes `:`, line feeds and other control
+/// Writes the stacks of all threads, sorted, each once; where there are several processes, those of each stand on a
+/// frame `process PID:PROGRAM`. The count is that of [`Counted`]. In names `;` becomes `:`, line feeds and other control
 /// characters become spaces.
-pub fn write(recorded: &[Recorded], options: Options, out: &mut impl io::Write) -> io::Result<()> {
+pub fn write(view: &View, options: Options, out: &mut impl io::Write) -> io::Result<()> {
     let mut counts: BTreeMap<String, u64> = BTreeMap::new();
-    for one in recorded {
-        for (stack, ticks) in ticks_by_stack(one, options) {
-            *counts.entry(text(one, stack, options)).or_default() += ticks;
+    for (root, sums) in sums(view) {
+        for (stack, sum) in sums {
+            *counts.entry(text(view, root.unwrap_or_default(), stack, options)).or_default() += sum;
         }
     }
-    for (stack, ticks) in counts {
-        writeln!(out, "{stack} {ticks}")?;
+    for (stack, count) in counts {
+        writeln!(out, "{stack} {count}")?;
     }
     Ok(())
 }
 
-fn ticks_by_stack(recorded: &Recorded, options: Options) -> BTreeMap<usize, u64> {
-    let mut ticks = BTreeMap::new();
-    for run in recorded.threads.iter().flat_map(|thread| &thread.runs).filter(|run| options.takes(run)) {
-        *ticks.entry(run.stack).or_default() += run.ticks;
+/// What is counted of each stack, by process.
+fn sums(view: &View) -> BTreeMap<Option<&str>, BTreeMap<usize, u64>> {
+    let mut sums: BTreeMap<_, BTreeMap<usize, u64>> = BTreeMap::new();
+    for thread in &view.threads {
+        let sums = sums.entry(thread.process.as_deref()).or_default();
+        for run in &thread.runs {
+            let count = match view.counted {
+                Counted::Ticks => run.ticks,
+                Counted::Microseconds => run.us(),
+            };
+            *sums.entry(run.stack).or_default() += count;
+        }
     }
-    ticks
+    sums
 }
 
-fn text(recorded: &Recorded, stack: usize, options: Options) -> String {
+fn text(view: &View, root: &str, stack: usize, options: Options) -> String {
     let mut text = String::new();
-    for frame in root_first(recorded, stack) {
+    push_plain(&mut text, root);
+    let begin = text.len();
+    let frames: Vec<&Shown> = view.frames(stack).collect();
+    for frame in frames.into_iter().rev() {
         if !text.is_empty() {
             text.push(';');
         }
-        push_frame(&mut text, &frame, options);
+        push_frame(&mut text, frame, options);
     }
-    if text.is_empty() { "[no frames]".to_owned() } else { text }
+    if text.len() == begin {
+        text.push_str(if begin == 0 { "[no frames]" } else { ";[no frames]" });
+    }
+    text
 }
 
-fn push_frame(text: &mut String, frame: &Shown<'_>, options: Options) {
+fn push_frame(text: &mut String, frame: &Shown, options: Options) {
     push_plain(text, &frame.name);
-    if let (true, Some(file), Some(line)) = (options.lines, frame.file, frame.line) {
+    if let (true, Some(file), Some(line)) = (options.lines, &frame.file, frame.line) {
         text.push_str(" (");
         push_plain(text, file);
         // Into a string: cannot fail.
@@ -60,18 +75,24 @@ fn push_plain(text: &mut String, name: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::export::testing::recorded;
+    use crate::{
+        export::{
+            Recorded,
+            testing::{recorded, recorded_of},
+        },
+        thread::Filter,
+    };
 
-    fn collapsed(options: Options) -> String {
+    fn collapsed(recorded: Recorded, options: Options) -> String {
         let mut out = Vec::new();
-        write(&[recorded()], options, &mut out).unwrap();
+        write(&View::of_recordings(&[recorded]), options, &mut out).unwrap();
         String::from_utf8(out).unwrap()
     }
 
     /// Check the whole format: all threads, inlined frames, a frame without name, a cut stack, replaced characters.
     #[test]
     fn all_threads() {
-        insta::assert_snapshot!(collapsed(Options::default()), @r#"
+        insta::assert_snapshot!(collapsed(recorded(), Options::default()), @r#"
         [truncated: beyond_copy];merge;compare 3
         main;libpool.so.1+0x123 4
         main;sort(int*: int*);merge;compare 3
@@ -79,10 +100,26 @@ mod tests {
         "#);
     }
 
+    /// Check that several processes are told apart, and that what their names hold is no separator.
+    #[test]
+    fn several_processes() {
+        let (one, mut other) = (recorded_of(Filter::OnCpu), recorded_of(Filter::OnCpu));
+        other.info.pid = crate::id::Pid(11);
+        other.info.exe = Some("/opt/a;b".into());
+        let mut out = Vec::new();
+        write(&View::of_recordings(&[one, other]), Options::default(), &mut out).unwrap();
+        insta::assert_snapshot!(String::from_utf8(out).unwrap(), @r#"
+        process 10:sorter;main;sort(int*: int*);merge;compare 3
+        process 10:sorter;main;sort(int*: int*);sort(int*: int*) 1
+        process 11:a:b;main;sort(int*: int*);merge;compare 3
+        process 11:a:b;main;sort(int*: int*);sort(int*: int*) 1
+        "#);
+    }
+
     /// Check that a line follows a name where it is known.
     #[test]
     fn with_lines() {
-        insta::assert_snapshot!(collapsed(Options { lines: true, ..Options::default() }), @r#"
+        insta::assert_snapshot!(collapsed(recorded(), Options { lines: true }), @r#"
         [truncated: beyond_copy];merge (sort.cc:77);compare (compare.h:5) 3
         main (main.cc:12);libpool.so.1+0x123 4
         main (main.cc:12);sort(int*: int*) (sort.cc:40);merge (sort.cc:77);compare (compare.h:5) 3
@@ -93,7 +130,7 @@ mod tests {
     /// Check that only what was on a CPU is left.
     #[test]
     fn on_cpu() {
-        insta::assert_snapshot!(collapsed(Options { on_cpu: true, ..Options::default() }), @r#"
+        insta::assert_snapshot!(collapsed(recorded_of(Filter::OnCpu), Options::default()), @r#"
         main;sort(int*: int*);merge;compare 3
         main;sort(int*: int*);sort(int*: int*) 1
         "#);

@@ -2,51 +2,37 @@
 //! hand here (fields that we never set are left out), so that no build needs `protoc`.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     io,
 };
 
 use flate2::{Compression, write::GzEncoder};
 use prost::Message;
 
-use crate::{
-    export::{Options, Recorded, show},
-    id::Tid,
-    module::ModuleIndex,
-    naming::truncation_frame,
-    record,
-    stack::{StackEnd, Truncation},
-    thread::ThreadState,
-};
+use crate::export::{Clock, Place, Track, View, view};
 
-/// Writes all recordings as one profile: samples, and nanoseconds of wall-clock time (`cpu` if only what ran counts).
-pub fn write(recorded: &[Recorded], options: Options, out: &mut impl io::Write) -> io::Result<()> {
+/// Writes a view as one profile: samples, and nanoseconds of wall-clock time (`cpu` if only what ran counts).
+pub fn write(view: &View, out: &mut impl io::Write) -> io::Result<()> {
     let mut gzip = GzEncoder::new(out, Compression::default());
-    io::Write::write_all(&mut gzip, &profile(recorded, options).encode_to_vec())?;
+    io::Write::write_all(&mut gzip, &profile(view).encode_to_vec())?;
     gzip.finish().map(drop)
 }
 
-fn profile(recorded: &[Recorded], options: Options) -> Profile {
+fn profile(view: &View) -> Profile {
     let mut build = Build::default();
     build.text("");
-    let kind = if options.on_cpu { "cpu" } else { "wall" };
+    let kind = if view.clock == Clock::Cpu { "cpu" } else { "wall" };
     build.profile.sample_type = vec![build.value_type("samples", "count"), build.value_type(kind, "nanoseconds")];
     build.profile.period_type = Some(build.value_type(kind, "nanoseconds"));
-    build.profile.period = recorded.first().map_or(0, |one| period_ns(one.info.rate_hz));
-    let start_us = recorded.iter().map(|one| one.start_us).min().unwrap_or_default();
-    let end_us = recorded.iter().map(|one| one.end_us).max().unwrap_or_default();
-    build.profile.time_nanos = nanoseconds(start_us);
-    build.profile.duration_nanos = nanoseconds(end_us.saturating_sub(start_us));
-    for one in recorded {
-        build.recording(one, options);
-    }
+    build.profile.period = view.period_ns;
+    build.profile.time_nanos = nanoseconds(view.start_us);
+    build.profile.duration_nanos = nanoseconds(view.end_us.saturating_sub(view.start_us));
+    // Ids are places, counted from 1.
+    view.mappings.iter().for_each(|mapping| build.mapping(mapping));
+    view.places.iter().for_each(|place| build.location(place));
+    view.threads.iter().for_each(|thread| build.thread(view, thread));
     build.profile.string_table = build.texts.list;
     build.profile
-}
-
-#[allow(clippy::cast_possible_truncation, reason = "`as` saturates, and a period is a small number")]
-fn period_ns(rate_hz: f64) -> i64 {
-    if rate_hz > 0.0 { (1e9 / rate_hz).round() as i64 } else { 0 }
 }
 
 fn nanoseconds(us: u64) -> i64 {
@@ -66,13 +52,6 @@ struct Build {
     profile: Profile,
     texts: Texts,
     functions: HashMap<(i64, i64), u64>,
-    truncations: HashMap<Truncation, u64>,
-}
-
-/// What a location id stands for within one recording.
-struct Ids {
-    mappings: BTreeMap<ModuleIndex, u64>,
-    locations: HashMap<usize, u64>,
 }
 
 impl Build {
@@ -90,100 +69,53 @@ impl Build {
         ValueType { r#type: self.text(kind), unit: self.text(unit) }
     }
 
-    fn recording(&mut self, recorded: &Recorded, options: Options) {
-        let mut ids = Ids { mappings: self.mappings(recorded), locations: HashMap::new() };
-        for thread in &recorded.threads {
-            // One sample a stack and state: a thread's runs may be a hundred times as many.
-            let mut sums: BTreeMap<(usize, ThreadState), (u64, u64)> = BTreeMap::new();
-            for run in thread.runs.iter().filter(|run| options.takes(run)) {
-                let (ticks, us) = sums.entry((run.stack, run.state)).or_default();
-                *ticks += run.ticks;
-                *us += run.end_us.saturating_sub(run.start_us);
-            }
-            for ((stack, state), (ticks, us)) in sums {
-                let sample = Sample {
-                    location_id: self.stack(recorded, stack, &mut ids),
-                    value: vec![i64::try_from(ticks).unwrap_or(i64::MAX), nanoseconds(us)],
-                    label: self.labels(recorded, thread.tid, thread.name.as_deref(), state),
-                };
-                self.profile.sample.push(sample);
-            }
+    fn thread(&mut self, view: &View, thread: &Track) {
+        // One sample a stack and state: a thread's runs may be a hundred times as many.
+        let mut sums: BTreeMap<(usize, Option<usize>), (u64, u64)> = BTreeMap::new();
+        for run in &thread.runs {
+            let (ticks, us) = sums.entry((run.stack, run.state)).or_default();
+            *ticks += run.ticks;
+            *us += run.us();
         }
-    }
-
-    fn mappings(&mut self, recorded: &Recorded) -> BTreeMap<ModuleIndex, u64> {
-        let modules = |location: &record::Location| location.raw.module;
-        let used: BTreeSet<_> = recorded.locations.iter().filter_map(modules).collect();
-        let is_unnamed = |location: &&record::Location| location.frames.iter().any(|one| one.function.is_none());
-        // pprof may look for the names of these itself, where it finds the file.
-        let unnamed: BTreeSet<_> = recorded.locations.iter().filter(is_unnamed).filter_map(modules).collect();
-        let mut known: Vec<_> =
-            used.into_iter().filter_map(|index| Some((index, recorded.modules.get(&index)?))).collect();
-        // By convention the first is the main binary.
-        known.sort_by_key(|(_, module)| recorded.info.exe.as_deref() != Some(module.path.as_str()));
-        let mut ids = BTreeMap::new();
-        for (index, module) in known {
-            let id = self.profile.mapping.len() as u64 + 1;
-            let build_id = module.build_id.as_ref().map(ToString::to_string).unwrap_or_default();
-            let mapping = Mapping {
-                id,
-                memory_start: module.start.0,
-                memory_limit: module.start.0.saturating_add(module.size),
-                filename: self.text(&module.path),
-                build_id: self.text(&build_id),
-                has_functions: !unnamed.contains(&index),
-                has_filenames: !unnamed.contains(&index),
-                has_line_numbers: !unnamed.contains(&index),
-                has_inline_frames: !unnamed.contains(&index),
+        for ((stack, state), (ticks, us)) in sums {
+            let state = state.and_then(|state| view.states.get(state));
+            let sample = Sample {
+                location_id: view.places_of(stack).map(|place| place as u64 + 1).collect(),
+                value: vec![i64::try_from(ticks).unwrap_or(i64::MAX), nanoseconds(us)],
+                label: self.labels(thread, state),
             };
-            self.profile.mapping.push(mapping);
-            ids.insert(index, id);
+            self.profile.sample.push(sample);
         }
-        ids
     }
 
-    fn stack(&mut self, recorded: &Recorded, stack: usize, ids: &mut Ids) -> Vec<u64> {
-        let Some(stack) = recorded.stacks.get(stack) else { return Vec::new() };
-        let mut list: Vec<u64> =
-            stack.locations.iter().filter_map(|place| self.location(recorded, *place, ids)).collect();
-        list.extend(self.truncation(stack.end));
-        list
-    }
-
-    fn location(&mut self, recorded: &Recorded, place: usize, ids: &mut Ids) -> Option<u64> {
-        if let Some(id) = ids.locations.get(&place) {
-            return Some(*id);
-        }
-        let location = recorded.locations.get(place)?;
-        let line = |frame| {
-            let shown = show(recorded, frame, location);
-            let function_id = self.function(&shown.name, frame.abs_path.as_deref().or(shown.file));
-            Line { function_id, line: shown.line.map_or(0, i64::from) }
+    fn mapping(&mut self, mapping: &view::Mapping) {
+        let mapping = Mapping {
+            id: self.profile.mapping.len() as u64 + 1,
+            memory_start: mapping.start,
+            memory_limit: mapping.end,
+            filename: self.text(&mapping.path),
+            build_id: self.text(&mapping.build_id),
+            has_functions: mapping.named,
+            has_filenames: mapping.named,
+            has_line_numbers: mapping.named,
+            has_inline_frames: mapping.named,
         };
-        let line = location.frames.iter().map(line).collect();
-        let mapping_id = location.raw.module.and_then(|index| ids.mappings.get(&index)).copied().unwrap_or_default();
-        let id = self.push_location(mapping_id, location.raw.lookup().0, line);
-        ids.locations.insert(place, id);
-        Some(id)
+        self.profile.mapping.push(mapping);
     }
 
-    /// The frame at the root side that says why a stack was cut.
-    fn truncation(&mut self, end: StackEnd) -> Option<u64> {
-        let StackEnd::Truncated(why) = end else { return None };
-        if let Some(id) = self.truncations.get(&why) {
-            return Some(*id);
-        }
-        let name = truncation_frame(end)?.function?;
-        let line = vec![Line { function_id: self.function(&name, None), line: 0 }];
-        let id = self.push_location(0, 0, line);
-        self.truncations.insert(why, id);
-        Some(id)
-    }
-
-    fn push_location(&mut self, mapping_id: u64, address: u64, line: Vec<Line>) -> u64 {
-        let id = self.profile.location.len() as u64 + 1;
-        self.profile.location.push(Location { id, mapping_id, address, line });
-        id
+    fn location(&mut self, place: &Place) {
+        let line = |frame: &view::Shown| Line {
+            function_id: self.function(&frame.name, frame.path.as_deref().or(frame.file.as_deref())),
+            line: frame.line.map_or(0, i64::from),
+        };
+        let line = place.frames.iter().map(line).collect();
+        let location = Location {
+            id: self.profile.location.len() as u64 + 1,
+            mapping_id: place.mapping.map_or(0, |mapping| mapping as u64 + 1),
+            address: place.address,
+            line,
+        };
+        self.profile.location.push(location);
     }
 
     fn function(&mut self, name: &str, file: Option<&str>) -> u64 {
@@ -195,12 +127,23 @@ impl Build {
         })
     }
 
-    fn labels(&mut self, recorded: &Recorded, tid: Tid, name: Option<&str>, state: ThreadState) -> Vec<Label> {
-        let pid = Label { key: self.text("pid"), num: i64::from(recorded.info.pid.0), ..Label::default() };
-        let id = Label { key: self.text("thread_id"), num: i64::from(tid.0), ..Label::default() };
-        let state = Label { key: self.text("state"), str: self.text(&state.to_string()), ..Label::default() };
-        let thread = name.map(|name| Label { key: self.text("thread"), str: self.text(name), ..Label::default() });
-        thread.into_iter().chain([id, pid, state]).collect()
+    fn labels(&mut self, thread: &Track, state: Option<&(String, Option<String>)>) -> Vec<Label> {
+        let mut list = Vec::new();
+        list.extend(thread.name.as_ref().map(|name| self.label("thread", name)));
+        list.extend(thread.id.as_ref().map(|id| match id.parse() {
+            Ok(num) => Label { key: self.text("thread_id"), num, ..Label::default() },
+            Err(_) => self.label("thread_id", id),
+        }));
+        list.extend(thread.pid.map(|pid| Label { key: self.text("pid"), num: pid.into(), ..Label::default() }));
+        if let Some((state, gil)) = state {
+            list.push(self.label("state", state));
+            list.extend(gil.as_ref().map(|gil| self.label("gil", gil)));
+        }
+        list
+    }
+
+    fn label(&mut self, key: &str, what: &str) -> Label {
+        Label { key: self.text(key), str: self.text(what), ..Label::default() }
     }
 }
 
@@ -316,12 +259,12 @@ mod tests {
     use std::{fmt::Write as _, io::Read as _};
 
     use super::*;
-    use crate::export::testing::recorded;
+    use crate::{export::testing::recorded_of, thread::Filter};
 
     /// The file, decompressed and decoded again, as `pprof -raw` shows it.
-    fn raw(options: Options) -> String {
+    fn raw(filter: Filter) -> String {
         let mut file = Vec::new();
-        write(&[recorded()], options, &mut file).unwrap();
+        write(&View::of_recordings(&[recorded_of(filter)]), &mut file).unwrap();
         let mut bytes = Vec::new();
         flate2::read::GzDecoder::new(file.as_slice()).read_to_end(&mut bytes).unwrap();
         let profile = Profile::decode(bytes.as_slice()).unwrap();
@@ -367,7 +310,7 @@ mod tests {
     /// Check the whole profile.
     #[test]
     fn all_threads() {
-        insta::assert_snapshot!(raw(Options::default()), @r#"
+        insta::assert_snapshot!(raw(Filter::All), @r#"
         samples/count wall/nanoseconds period 10000000 wall/nanoseconds
         time 1790000000000000000 duration 60000000
         [3, 30000000] [1, 2, 3] thread=sorter thread_id=10 pid=10 state=on_cpu
@@ -389,7 +332,7 @@ mod tests {
     /// Check that only what ran is left, as CPU time.
     #[test]
     fn on_cpu() {
-        let text = raw(Options { on_cpu: true, ..Options::default() });
+        let text = raw(Filter::OnCpu);
         insta::assert_snapshot!(text.lines().take(4).collect::<Vec<_>>().join("\n"), @r#"
         samples/count cpu/nanoseconds period 10000000 cpu/nanoseconds
         time 1790000000000000000 duration 60000000

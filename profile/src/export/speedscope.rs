@@ -5,91 +5,71 @@ use std::{collections::HashMap, io};
 
 use serde::Serialize;
 
-use crate::{
-    export::{Options, Recorded, Shown, root_first},
-    record::RecordedThread,
-};
+use crate::export::{Shown, Track, View};
 
-/// Writes the threads of all recordings, those with the most time on a CPU first.
-pub fn write(recorded: &[Recorded], options: Options, out: &mut impl io::Write) -> io::Result<()> {
+/// Writes the threads of a view in its order; where there are several processes, with their process's name.
+pub fn write(view: &View, out: &mut impl io::Write) -> io::Result<()> {
     let mut frames = Frames::default();
-    let mut profiles: Vec<(u64, Profile)> = Vec::new();
-    for one in recorded {
-        let mut stacks: HashMap<usize, Vec<usize>> = HashMap::new();
-        for thread in &one.threads {
-            let mut stack = |stack: usize| stacks.entry(stack).or_insert_with(|| frames.stack(one, stack)).clone();
-            profiles.extend(profile(one, thread, options, &mut stack));
-        }
+    let mut stacks: HashMap<usize, Vec<usize>> = HashMap::new();
+    let mut profiles = Vec::new();
+    for thread in &view.threads {
+        let mut stack = |stack: usize| stacks.entry(stack).or_insert_with(|| frames.stack(view, stack)).clone();
+        profiles.extend(profile(thread, view.start_us, &mut stack));
     }
-    // Stable: threads with equal time stay in the order in which they were first seen.
-    profiles.sort_by_key(|(on_cpu_us, _)| std::cmp::Reverse(*on_cpu_us));
     let file = File {
         schema: "https://www.speedscope.app/file-format-schema.json",
         exporter: concat!("sentry-profiled@", env!("CARGO_PKG_VERSION")),
-        name: recorded.iter().map(title).collect::<Vec<_>>().join(", "),
+        name: &view.title,
         active_profile_index: 0,
         shared: Shared { frames: frames.list },
-        profiles: profiles.into_iter().map(|(_, profile)| profile).collect(),
+        profiles,
     };
     serde_json::to_writer(out, &file).map_err(io::Error::from)
 }
 
-fn title(recorded: &Recorded) -> String {
-    match &recorded.info.exe {
-        Some(exe) => format!("{} ({})", crate::naming::file_name(exe), recorded.info.pid),
-        None => format!("pid {}", recorded.info.pid),
-    }
-}
-
-/// A thread with its time on a CPU; `None` if nothing of it is to be written. Time in which it is not written (before
-/// it was seen, or off CPU where only that counts) is an empty stack, so that the axis of time is that of the
-/// recording.
-fn profile(
-    recorded: &Recorded,
-    thread: &RecordedThread,
-    options: Options,
-    stack: &mut impl FnMut(usize) -> Vec<usize>,
-) -> Option<(u64, Profile)> {
+/// A thread; `None` if nothing of it is to be written. Time in which it is not written (before it was seen, or in a state
+/// that is left out) is an empty stack, so that the axis of time is that of the view.
+fn profile(thread: &Track, start_us: u64, stack: &mut impl FnMut(usize) -> Vec<usize>) -> Option<Profile> {
     let (mut samples, mut weights) = (Vec::new(), Vec::new());
-    let (mut at_us, mut on_cpu_us) = (recorded.start_us, 0);
-    for run in thread.runs.iter().filter(|run| options.takes(run)) {
+    let mut at_us = start_us;
+    for run in &thread.runs {
         if run.start_us > at_us {
             samples.push(Vec::new());
             weights.push(run.start_us - at_us);
         }
         samples.push(stack(run.stack));
-        weights.push(run.end_us - run.start_us);
+        weights.push(run.us());
         at_us = run.end_us;
-        on_cpu_us += if run.state.is_on_cpu() { run.end_us - run.start_us } else { 0 };
     }
-    let name = thread.name.as_deref().unwrap_or("thread");
     let profile = Profile {
         kind: "sampled",
-        name: format!("{name} ({})", thread.tid),
+        name: thread.title(),
         unit: "microseconds",
         start_value: 0,
-        end_value: at_us - recorded.start_us,
+        end_value: at_us.saturating_sub(start_us),
         samples,
         weights,
     };
-    (!profile.samples.is_empty()).then_some((on_cpu_us, profile))
+    (!profile.samples.is_empty()).then_some(profile)
 }
 
 /// The shared table of frames.
 #[derive(Default)]
-struct Frames {
-    list: Vec<Frame>,
-    places: HashMap<Frame, usize>,
+struct Frames<'v> {
+    list: Vec<Frame<'v>>,
+    places: HashMap<Frame<'v>, usize>,
 }
 
-impl Frames {
-    fn stack(&mut self, recorded: &Recorded, stack: usize) -> Vec<usize> {
-        root_first(recorded, stack).map(|shown| self.place(shown)).collect()
+impl<'v> Frames<'v> {
+    /// Root first.
+    fn stack(&mut self, view: &'v View, stack: usize) -> Vec<usize> {
+        let frames: Vec<&Shown> = view.frames(stack).collect();
+        frames.into_iter().rev().map(|shown| self.place(shown)).collect()
     }
 
-    fn place(&mut self, shown: Shown<'_>) -> usize {
-        let frame = Frame { name: shown.name.into_owned(), file: shown.file.map(str::to_owned), line: shown.line };
-        *self.places.entry(frame.clone()).or_insert_with(|| {
+    fn place(&mut self, shown: &'v Shown) -> usize {
+        let frame = Frame { name: &shown.name, file: shown.file.as_deref(), line: shown.line };
+        *self.places.entry(frame).or_insert_with(|| {
             self.list.push(frame);
             self.list.len() - 1
         })
@@ -98,26 +78,26 @@ impl Frames {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct File {
+struct File<'v> {
     #[serde(rename = "$schema")]
     schema: &'static str,
     exporter: &'static str,
-    name: String,
+    name: &'v str,
     active_profile_index: usize,
-    shared: Shared,
+    shared: Shared<'v>,
     profiles: Vec<Profile>,
 }
 
 #[derive(Serialize)]
-struct Shared {
-    frames: Vec<Frame>,
+struct Shared<'v> {
+    frames: Vec<Frame<'v>>,
 }
 
-#[derive(Serialize, Clone, PartialEq, Eq, Hash)]
-struct Frame {
-    name: String,
+#[derive(Serialize, Clone, Copy, PartialEq, Eq, Hash)]
+struct Frame<'v> {
+    name: &'v str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    file: Option<String>,
+    file: Option<&'v str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     line: Option<u32>,
 }
@@ -138,11 +118,11 @@ struct Profile {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::export::testing::recorded;
+    use crate::{export::testing::recorded_of, thread::Filter};
 
-    fn speedscope(options: Options) -> String {
+    fn speedscope(filter: Filter) -> String {
         let mut out = Vec::new();
-        write(&[recorded()], options, &mut out).unwrap();
+        write(&View::of_recordings(&[recorded_of(filter)]), &mut out).unwrap();
         // A line for each frame, sample list and weight list: as it is, it is one line.
         String::from_utf8(out)
             .unwrap()
@@ -155,7 +135,7 @@ mod tests {
     /// Check the whole file.
     #[test]
     fn all_threads() {
-        insta::assert_snapshot!(speedscope(Options::default()), @r#"
+        insta::assert_snapshot!(speedscope(Filter::All), @r#"
         {"$schema":"https://www.speedscope.app/file-format-schema.json",
         "exporter":"sentry-profiled@0.1.0",
         "name":"sorter (10)",
@@ -190,11 +170,28 @@ mod tests {
         "#);
     }
 
+    /// Check that threads of several processes are told apart, and share one axis of time.
+    #[test]
+    fn several_processes() {
+        let (one, mut other) = (recorded_of(Filter::OnCpu), recorded_of(Filter::OnCpu));
+        (other.info.pid, other.info.exe) = (crate::id::Pid(20), None);
+        other.start_us += 5000;
+        let mut out = Vec::new();
+        write(&View::of_recordings(&[one, other]), &mut out).unwrap();
+        let json: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        let text = |row: &serde_json::Value| format!("{} {} {}", row["name"], row["startValue"], row["weights"]);
+        let rows = json["profiles"].as_array().unwrap().iter().map(text).collect::<Vec<_>>().join("\n");
+        insta::assert_snapshot!(format!("{}\n{rows}", json["name"]), @r#"
+        "sorter (10), pid 20"
+        "process 10:sorter: sorter (10)" 0 [10000,20000,10000,10000]
+        "process 20:?: sorter (10)" 0 [10000,20000,10000,10000]
+        "#);
+    }
+
     /// Check that off-CPU time is empty, not gone: the axis stays that of the recording.
     #[test]
     fn on_cpu() {
-        let json: serde_json::Value =
-            serde_json::from_str(&speedscope(Options { on_cpu: true, ..Options::default() })).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&speedscope(Filter::OnCpu)).unwrap();
         let rows = json["profiles"].as_array().unwrap().iter();
         let text = |row: &serde_json::Value| format!("{} {} {}", row["name"], row["samples"], row["weights"]);
         insta::assert_snapshot!(rows.map(text).collect::<Vec<_>>().join("\n"), @r#"

@@ -12,8 +12,8 @@ use crate::{
     module::{Module, ModuleIndex},
     record::{Recorded, Recording},
     session::{Anchor, SessionInfo},
-    stack::{PcKind, RawFrame, RawStack, StackEnd, Truncation},
-    thread::ThreadState,
+    stack::{NativeFrame, PcKind, RawFrame, RawStack, StackEnd, Truncation},
+    thread::{Filter, ThreadState},
 };
 
 const MS: u64 = 1_000_000;
@@ -21,9 +21,15 @@ const MS: u64 = 1_000_000;
 /// Thread 10 runs `main > sort > [compare inlined in] merge`, deeper once; thread 11 sleeps in a module without symbols
 /// until it ends; thread 12's stack is cut.
 pub(crate) fn recorded() -> Recorded {
+    recorded_of(Filter::All)
+}
+
+/// The same of some states alone.
+pub(crate) fn recorded_of(filter: Filter) -> Recorded {
     let anchor = Anchor { unix_ns: 1_790_000_000_000_000_000, monotonic_ns: 1000 * MS };
     let mut info = SessionInfo::new(ProfilerId(Uuid::from_u128(7)), anchor, 100.0, Pid(10));
     info.exe = Some("/opt/acme/sorter".into());
+    info.filter = filter;
     let mut recording = Recording::new(info);
     for event in &events() {
         recording.apply(event);
@@ -33,7 +39,8 @@ pub(crate) fn recorded() -> Recorded {
 
 fn events() -> Vec<Event> {
     let tick = |number: u64| Event::Tick { at_ns: (1000 + 10 * number) * MS };
-    let sample = |tid, stack, state| Event::Sample { tid: Tid(tid), stack: StackId(stack), state };
+    let sample =
+        |tid, stack, state: ThreadState| Event::Sample { tid: Tid(tid), stack: StackId(stack), state: state.into() };
     let (running, asleep) = (ThreadState::OnCpu, ThreadState::Sleeping(202));
     vec![
         Event::Module(ModuleIndex(0), module("/opt/acme/sorter", 0x1000, Some(&[0xab; 20]))),
@@ -69,20 +76,23 @@ fn module(path: &str, start: u64, build_id: Option<&[u8]>) -> Module {
         start: RemoteAddr(start),
         size: 0x1000,
         base: FileAddr(0),
+        interpreter: None,
     }
 }
 
 /// Leaf first: (pc, module); the leaf is exact.
 fn stack(frames: &[(u64, u32)], end: StackEnd) -> RawStack {
-    let frame = |(depth, (pc, module)): (usize, &(u64, u32))| RawFrame {
-        pc: RemoteAddr(*pc),
-        kind: if depth == 0 { PcKind::Exact } else { PcKind::Return },
-        module: Some(ModuleIndex(*module)),
+    let frame = |(depth, (pc, module)): (usize, &(u64, u32))| {
+        RawFrame::Native(NativeFrame {
+            pc: RemoteAddr(*pc),
+            kind: if depth == 0 { PcKind::Exact } else { PcKind::Return },
+            module: Some(ModuleIndex(*module)),
+        })
     };
     RawStack { frames: frames.iter().enumerate().map(frame).collect(), end }
 }
 
-fn name(raw: &RawFrame) -> Arc<[Frame]> {
+fn name(raw: &NativeFrame) -> Arc<[Frame]> {
     let named = |function: &str, file: &str, line| Frame {
         function: Some(function.into()),
         module: Some("sorter".into()),

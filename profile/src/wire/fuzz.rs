@@ -1,9 +1,13 @@
 //! What must hold for any bytes taken as an envelope: the body of the fuzz target, and of the test that replays its
 //! corpus.
 
-use crate::wire::{
-    check,
-    envelope::{BYTES_MAX, Envelope, EnvelopeError, ITEMS_MAX, parse},
+use crate::{
+    received::Received,
+    wire::{
+        check,
+        envelope::{BYTES_MAX, Envelope, EnvelopeError, ITEMS_MAX, parse},
+        limits, read,
+    },
 };
 
 /// Panics if parsing breaks a promise; never, if all is well.
@@ -48,50 +52,39 @@ fn kinds_and_lengths(envelope: &Envelope) -> Vec<(&str, usize)> {
     envelope.items.iter().map(|item| (item.kind(), item.payload.len())).collect()
 }
 
-#[cfg(test)]
-mod tests {
-    use std::{fs, path::Path};
-
-    use proptest::{collection::vec, prelude::*};
-
-    use super::*;
-
-    fn corpus() -> Vec<Vec<u8>> {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/envelope");
-        fs::read_dir(folder).unwrap().map(|entry| fs::read(entry.unwrap().path()).unwrap()).collect()
+/// The same for what is read of any item's payload.
+pub fn received(bytes: &[u8]) {
+    for taken in [read::chunk(bytes, None), read::profile(bytes, <(String, String)>::default())].into_iter().flatten() {
+        holds(&taken.received);
     }
-
-    /// Check every input that fuzzing has found worth keeping.
-    #[test]
-    fn corpus_replayed() {
-        let corpus = corpus();
-        assert!(corpus.len() >= 10);
-        for bytes in &corpus {
-            envelope(bytes);
-        }
+    if let Ok(event) = read::transaction(bytes, None) {
+        assert!(event.transaction.start_us <= event.transaction.end_us, "a transaction ends before it starts");
+        assert!(event.spans.iter().all(|span| span.start_us <= span.end_us), "a span ends before it starts");
+        assert!(event.spans.len() <= limits::SPANS_MAX + 1, "a cap does not hold");
     }
-
-    proptest! {
-        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
-
-        /// Check inputs near those of the corpus: bytes changed, cut out, or repeated.
-        #[test]
-        fn corpus_mutated(
-            pick in any::<prop::sample::Index>(),
-            edits in vec((any::<prop::sample::Index>(), any::<u8>(), 0..3_u8), 1..6),
-        ) {
-            let corpus = corpus();
-            let mut bytes = pick.get(&corpus).clone();
-            for (place, byte, edit) in edits {
-                if bytes.is_empty() { break; }
-                let place = place.index(bytes.len());
-                match edit {
-                    0 => bytes[place] = byte,
-                    1 => drop(bytes.remove(place)),
-                    _ => bytes.extend_from_within(place..),
-                }
-            }
-            envelope(&bytes);
-        }
+    if let Ok(spans) = read::spans(bytes) {
+        assert!(spans.spans.iter().all(|span| span.start_us <= span.end_us), "a span ends before it starts");
+        assert!(spans.transactions.len() <= spans.spans.len() && spans.spans.len() <= limits::SPANS_MAX);
     }
+}
+
+/// What `received` promises of itself.
+fn holds(received: &Received) {
+    assert!(
+        received.frames.len() <= limits::FRAMES_MAX && received.stacks.len() <= limits::STACKS_MAX,
+        "a cap does not hold"
+    );
+    let frames = received.frames.len();
+    assert!(received.stacks.iter().flatten().all(|frame| (*frame as usize) < frames), "a frame is not there");
+    assert!(!received.threads.is_empty(), "a profile without samples");
+    for thread in &received.threads {
+        let samples = &thread.samples;
+        assert!(!samples.is_empty(), "a thread without samples");
+        assert!(samples.is_sorted_by_key(|sample| sample.at_us), "samples are not in order");
+        assert!(samples.iter().all(|sample| (sample.stack as usize) < received.stacks.len()), "a stack is not there");
+        let states = received.states.len();
+        assert!(samples.iter().all(|sample| sample.state.is_none_or(|state| usize::from(state) < states)));
+    }
+    let times = || received.threads.iter().flat_map(|thread| thread.samples.iter().map(|sample| sample.at_us));
+    assert_eq!((Some(received.head.start_us), Some(received.head.end_us)), (times().min(), times().max()));
 }

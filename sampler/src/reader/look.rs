@@ -8,6 +8,7 @@ use profile::{
     id::{Pid, Tid},
     thread::ThreadState,
 };
+use runtimes::python::Process;
 use unwinder::{ModuleMap, Registers};
 
 use super::{
@@ -16,9 +17,11 @@ use super::{
     window::{Slots, copied, learn_pages, stop_copy},
 };
 use crate::{
+    interpreter,
     ledger::Ledger,
     memory,
     procfs::{self, Syscall},
+    sampler::{Native, Settings},
     target::Target,
     threads::{Fingerprint, SNAPSHOT_MAX, Thread},
 };
@@ -27,6 +30,7 @@ use crate::{
 pub(super) struct Scene<'t> {
     pub(super) target: &'t Target,
     pub(super) modules: &'t ModuleMap,
+    pub(super) python: Option<&'t Process>,
     pub(super) account: &'t mut Account,
     pub(super) now: u64,
 }
@@ -60,6 +64,7 @@ pub(super) struct Looker {
     gate_works: bool,
     /// A setting, off by default: stop a sleeper whose stack needs rbp where its call restarts unseen.
     stop_for_rbp: bool,
+    native: Native,
     scratch: Box<[u8]>,
 }
 
@@ -77,11 +82,14 @@ enum Look {
 struct Found {
     state: ThreadState,
     registers: Registers,
+    /// The futex that it sleeps in.
+    futex: Option<RemoteAddr>,
 }
 
 impl Looker {
-    pub(super) fn new(gate_works: bool, stop_for_rbp: bool) -> Self {
-        Self { gate_works, stop_for_rbp, scratch: vec![0; SNAPSHOT_MAX].into_boxed_slice() }
+    pub(super) fn new(gate_works: bool, settings: &Settings) -> Self {
+        let Settings { stop_for_rbp, native, .. } = *settings;
+        Self { gate_works, stop_for_rbp, native, scratch: vec![0; SNAPSHOT_MAX].into_boxed_slice() }
     }
 
     pub(super) fn gate_works(&self) -> bool {
@@ -103,7 +111,7 @@ impl Looker {
             Look::Stands => {}
             Look::Stop => {
                 // It may run on without being switched, so its count alone would not show it.
-                hands.ledger.stays_hot(tid);
+                hands.ledger.ran(tid);
                 seen.to_stop.push(tid);
             }
             Look::Read(read) => seen.reads.push((tid, read)),
@@ -154,7 +162,8 @@ impl Looker {
                     return Look::Stop;
                 }
                 let registers = blocked(number, first, sp, pc);
-                self.snapshot(thread, scene, hands, Found { state, registers })
+                let futex = Syscall::futex(number, first);
+                self.snapshot(thread, scene, hands, Found { state, registers, futex })
             }
             Some(Syscall::Outside { sp, pc }) => self.look_outside(thread, scene, hands, (sp, pc)),
         }
@@ -174,7 +183,7 @@ impl Looker {
             Ok(b'Z' | b'X') | Err(_) => return Look::Ended,
             Ok(_) => ThreadState::Blocked,
         };
-        self.snapshot(thread, scene, hands, Found { state, registers: Registers::blocked(sp, pc) })
+        self.snapshot(thread, scene, hands, Found { state, registers: Registers::blocked(sp, pc), futex: None })
     }
 
     /// A group-stopped thread: a ptrace stop disturbs nothing, and shows every register. Once is enough while it stays
@@ -193,19 +202,26 @@ impl Looker {
             return Look::Stands;
         }
         if stands && self.is_same(thread, sp, pc) {
-            return self.snapshot(thread, scene, hands, Found { state, registers: Registers::blocked(sp, pc) });
+            let registers = Registers::blocked(sp, pc);
+            return self.snapshot(thread, scene, hands, Found { state, registers, futex: None });
         }
         if scene.now < thread.retry_at { skip(scene.account, "traced_by_other") } else { Look::Stop }
     }
 
     /// Copies the stack of a sleeper, and proves by its run count that it slept all the while.
     fn snapshot(&mut self, thread: &mut Thread, scene: &mut Scene<'_>, hands: &mut Hands<'_>, found: Found) -> Look {
-        let Found { state, registers } = found;
+        let Found { state, registers, futex } = found;
         let (sp, pc) = (registers.sp().0, registers.pc().0);
-        let Some(buffer) = self.scratch.get_mut(..thread.copy_len) else { return Look::Unread };
+        let python = scene.python.and_then(|process| interpreter::walk(hands.slots.python(), process, thread));
+        let is_native = interpreter::wants_native(self.native, python.as_ref());
+        let len = if is_native { thread.copy_len } else { 0 };
+        let Some(buffer) = self.scratch.get_mut(..len) else { return Look::Unread };
         let got = memory::read(thread.tid, RemoteAddr(sp), buffer).unwrap_or(0);
-        let same = !thread.again && matches(&thread.fingerprint, sp, pc, self.scratch.get(..got).unwrap_or_default());
-        let walks = !same && thread.is_walked();
+        let same = is_native
+            && !thread.again
+            && matches(&thread.fingerprint, sp, pc, self.scratch.get(..got).unwrap_or_default())
+            && interpreter::is_same(hands.slots.python(), python.as_ref(), thread);
+        let walks = is_native && !same && thread.is_walked();
         if walks && let Some(slot) = hands.slots.get_mut(0) {
             slot.copy(thread.tid, sp, stop_copy(thread), &thread.pages);
             hands.slots.walk(0, thread.tid, &registers, scene.modules);
@@ -219,7 +235,17 @@ impl Looker {
             }
             None => return Look::Ended,
         }
+        if python.is_some() {
+            interpreter::learn(hands.slots.python(), thread);
+        }
+        if let Some(why) = python.as_ref().and_then(interpreter::failure) {
+            // What it had before must not be taken to stand; the next look knows more of where its frames are.
+            (thread.run_count, thread.state) = (None, None);
+            Counters::count(&mut scene.account.counters.lost, why);
+            return Look::Unread;
+        }
         thread.state = Some(state);
+        let state = interpreter::state(hands.slots.python(), thread, state, futex);
         if same {
             return Look::Read(Read::Same(state));
         }
@@ -232,7 +258,8 @@ impl Looker {
         learn_pages(thread, &pages);
         thread.captures += 1;
         let number = thread.captures;
-        Look::Read(Read::Captured(Box::new(Capture { registers, state, stack, pages, number })))
+        let python = interpreter::capture(hands.slots.python(), python, thread);
+        Look::Read(Read::Captured(Box::new(Capture { registers, state, stack, pages, number, python })))
     }
 
     /// Whether a sleeper has not run since its run count was read. `None`: it has ended.

@@ -5,15 +5,16 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use nix::errno::Errno;
 use profile::id::{Pid, Tid};
-use unwinder::ModuleMap;
 
 use super::{
-    Account, Read, Reader, Tick,
+    Account, Known, Read, Reader, Tick,
     look::{Hands, Looker, Scene, Seen},
     stops::{Errand, Stops},
 };
 use crate::{
     procfs,
+    quiet::Quiet,
+    sampler::Settings,
     sys::{self, Urgency, monotonic_ns},
     target::Target,
     taskstats::{Runs, TaskStats},
@@ -29,6 +30,7 @@ const SWEEP_MAX: usize = 256;
 pub struct PtraceReader {
     task_stats: Option<TaskStats>,
     last: HashMap<Pid, Last>,
+    quiet: Quiet,
     looker: Looker,
     stops: Stops,
     /// We may be real-time.
@@ -46,12 +48,13 @@ struct Last {
 
 impl PtraceReader {
     /// To be called on the thread that will read. SIGCHLD must be blocked in every thread.
-    pub fn new(heartbeat: Arc<Heartbeat>, stop_for_rbp: bool) -> Result<Self, Errno> {
+    pub fn new(heartbeat: Arc<Heartbeat>, settings: &Settings) -> Result<Self, Errno> {
         Ok(Self {
             task_stats: TaskStats::open(),
             last: HashMap::new(),
-            looker: Looker::new(run_count_moves(), stop_for_rbp),
-            stops: Stops::new(heartbeat)?,
+            quiet: Quiet::default(),
+            looker: Looker::new(run_count_moves(), settings),
+            stops: Stops::new(heartbeat, settings.native)?,
             // Who is late for a tick samples what others do at the end of their time slice, and who holds a thread stopped
             // must not wait for a CPU. Not permitted: so be it.
             may_hurry: sys::set_urgency(Urgency::Now).is_ok(),
@@ -65,8 +68,8 @@ impl PtraceReader {
     /// Looks at every thread that may have run. Gives what was seen and the sum of runs of which all is known now.
     fn look_around(&mut self, scene: &mut Scene<'_>, threads: &mut Threads, ask: &Ask) -> (Seen, Option<Runs>) {
         let mut seen = Seen::default();
-        if ask.hot_suffice {
-            for tid in &ask.hot {
+        if ask.due_suffice {
+            for tid in &ask.due {
                 self.look_at(*tid, scene, threads, &mut seen);
             }
             let runs = self.runs(scene.target.pid);
@@ -103,53 +106,68 @@ impl PtraceReader {
 
 /// How to find out who ran.
 struct Ask {
-    /// Threads that ran lately.
-    hot: Vec<Tid>,
+    /// Threads that may have run, going by when they ran before.
+    due: Vec<Tid>,
     /// Look at these first: the sum may then prove that nobody else ran.
-    hot_suffice: bool,
+    due_suffice: bool,
     /// The sum before anybody is looked at, where it was asked.
     before: Option<Runs>,
 }
 
 impl Reader for PtraceReader {
-    fn read(
-        &mut self,
-        target: &Target,
-        threads: &mut Threads,
-        modules: &Arc<ModuleMap>,
-        account: &mut Account,
-    ) -> Tick {
+    fn read(&mut self, target: &Target, threads: &mut Threads, known: &Known, account: &mut Account) -> Tick {
         let now = monotonic_ns();
         let mut tick = Tick { at_ns: now, ..Tick::default() };
         let last = self.last.get(&target.pid).copied().unwrap_or(Last { runs: None, running: true });
-        let unsettled = std::mem::take(&mut threads.unsettled);
-        // Where most threads ran lately, one of them has run again before the question is answered.
-        let few_are_hot = threads.ledger.hot_count() <= threads.all.len() / 2;
-        let may_be_quiet = few_are_hot && !last.running && !unsettled;
-        let before = if may_be_quiet || !threads.ledger.is_exact() { self.runs(target.pid) } else { None };
-        if may_be_quiet && before.is_some() && before == last.runs {
+        let is_new = known.python.is_some() && threads.states.is_new();
+        let unsettled = std::mem::take(&mut threads.unsettled) || is_new;
+        threads.ledger.begin_tick();
+        let due = threads.ledger.due();
+        // Where most threads run, one of them has run again before the question is answered.
+        let few_are_due = due.len() <= threads.all.len() / 2;
+        let may_be_quiet = few_are_due && !last.running && !unsettled;
+        let proved = may_be_quiet && self.quiet.is_proved(target.pid);
+        let asked = !proved && (may_be_quiet || !threads.ledger.is_exact());
+        let before = if asked { self.runs(target.pid) } else { None };
+        let stood = may_be_quiet && before.is_some() && before == last.runs;
+        if proved || stood {
+            if stood {
+                self.quiet.confirm(target.pid, threads.all.len());
+            }
             tick.samples = threads.all.len() as u64;
             threads.count_left_out(&mut account.counters);
             return tick;
         }
         if target.is_gone() {
-            self.last.remove(&target.pid);
+            self.forget(target);
             return Tick { gone: true, ..tick };
         }
+        self.quiet.moved(target.pid, may_be_quiet && before.is_some());
         let slow = self.slow_down(threads.count_now());
         let found = threads.discover(now, &mut || self.stops.breathe());
         tick.named = found.named;
+        let python = known.python.as_deref();
+        let mut read_again = false;
+        if let Some(process) = python {
+            let (pid, changed) = (threads.pid(), (now, found.changed));
+            let looked = threads.states.look(process, pid, &mut threads.all, changed, &mut || self.stops.breathe());
+            (tick.idents, read_again) = (looked.told, looked.again);
+            let new = (now, !tick.idents.is_empty());
+            tick.named.extend(threads.look_for_names(process, new, &mut || self.stops.breathe()));
+        }
         let provable = self.looker.gate_works() && self.task_stats.is_some() && threads.ledger.is_exact();
-        let hot_suffice = provable && few_are_hot && !found.changed && !unsettled;
-        let ask = Ask { hot: threads.ledger.hot(), hot_suffice, before };
-        let mut scene = Scene { target, modules, account, now };
+        let settled = !found.changed && !unsettled && !read_again && tick.idents.is_empty();
+        let due_suffice = provable && few_are_due && settled;
+        let ask = Ask { due, due_suffice, before };
+        let modules = &*known.modules;
+        let mut scene = Scene { target, modules, python, account, now };
         let (seen, runs) = self.look_around(&mut scene, threads, &ask);
         if slow {
             self.may_hurry = sys::set_urgency(Urgency::Now).is_ok();
         }
         threads.count_left_out(&mut account.counters);
         let Seen { mut reads, to_stop, mut ended, unsettled, .. } = seen;
-        self.stops.read_all(&to_stop, Errand { threads, modules, account, now }, &mut reads);
+        self.stops.read_all(&to_stop, Errand { threads, modules, python, account, now }, &mut reads);
         ended.extend(reads.iter().filter(|(_, read)| matches!(read, Read::Ended)).map(|(tid, _)| *tid));
         reads.retain(|(_, read)| !matches!(read, Read::Ended));
         for tid in ended {
@@ -170,6 +188,7 @@ impl Reader for PtraceReader {
 
     fn forget(&mut self, target: &Target) {
         self.last.remove(&target.pid);
+        self.quiet.forget(target.pid);
     }
 
     fn drain(&mut self) -> bool {

@@ -19,19 +19,21 @@ use profile::{
     address::RemoteAddr,
     counters::Counters,
     id::{Pid, Tid},
-    thread::ThreadState,
+    thread::{State, ThreadState},
 };
+use runtimes::python::{End, Process};
 use unwinder::ModuleMap;
 
 use super::{
     Account, Capture, Read, eintr,
     look::is_alive,
     reaper::Reaper,
-    window::{IN_FLIGHT_MAX, Slots, dwarf_registers, learn_pages, stop_copy},
+    window::{IN_FLIGHT_MAX, Slots, dwarf_registers, learn_pages},
 };
 use crate::{
-    memory,
-    procfs::{self, Schedstat},
+    interpreter, memory,
+    procfs::{self, Schedstat, Syscall},
+    sampler::Native,
     sys::{self, Wait, monotonic_ns},
     threads::{Thread, Threads},
     watchdog::Heartbeat,
@@ -43,6 +45,8 @@ const LATE_AFTER: Duration = Duration::from_millis(5);
 const SPIN_NS: u64 = 50_000;
 /// Hundreds of threads that all come late take longer than the watchdog waits: show life at least this often.
 const LIFE_NS: u64 = 20_000_000;
+/// No further thread is interrupted while those that are will take so long to read: it would stand still and wait.
+const AT_ONCE_NS: u64 = 150_000;
 /// From the moment that we are given a CPU until a tick reads its clock: a few microseconds, more on a cold cache.
 const WAKE_NS: u64 = 20_000;
 /// How often a late stop is looked for when no signal tells of it, and life is shown to the watchdog.
@@ -56,6 +60,8 @@ struct Flight {
     /// As of before the interrupt.
     schedstat: Option<Schedstat>,
     slot: usize,
+    /// How long its thread was read when it was stopped last.
+    expected: u64,
 }
 
 /// A seized thread that has not reported yet.
@@ -70,6 +76,7 @@ pub(super) struct Pending {
 #[derive(Debug)]
 pub(super) struct Stops {
     slots: Slots,
+    native: Native,
     children: SignalFd,
     /// Seized threads that have not reported yet: late ones, and those that were killed in their stop.
     pending: Vec<Pending>,
@@ -86,6 +93,7 @@ pub(super) struct Stops {
 pub(super) struct Errand<'t> {
     pub(super) threads: &'t mut Threads,
     pub(super) modules: &'t ModuleMap,
+    pub(super) python: Option<&'t Process>,
     pub(super) account: &'t mut Account,
     /// When the tick began, `CLOCK_MONOTONIC`.
     pub(super) now: u64,
@@ -93,12 +101,13 @@ pub(super) struct Errand<'t> {
 
 impl Stops {
     /// To be called on the thread that will stop others. SIGCHLD must be blocked in every thread.
-    pub(super) fn new(heartbeat: Arc<Heartbeat>) -> Result<Self, Errno> {
+    pub(super) fn new(heartbeat: Arc<Heartbeat>, native: Native) -> Result<Self, Errno> {
         let mut mask = SigSet::empty();
         mask.add(Signal::SIGCHLD);
         pthread_sigmask(SigmaskHow::SIG_BLOCK, Some(&mask), None)?;
         Ok(Self {
             slots: Slots::new(),
+            native,
             children: SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?,
             pending: Vec::with_capacity(1024),
             reaper: Reaper::start()?,
@@ -127,7 +136,9 @@ impl Stops {
         let mut flights: Vec<Flight> = Vec::with_capacity(IN_FLIGHT_MAX);
         let mut free: Vec<usize> = (0..IN_FLIGHT_MAX).rev().collect();
         loop {
-            while let Some(slot) = free.pop() {
+            while flights.iter().map(|flight| flight.expected).sum::<u64>() < AT_ONCE_NS
+                && let Some(slot) = free.pop()
+            {
                 let Some(tid) = waiting.next() else {
                     free.push(slot);
                     break;
@@ -205,10 +216,12 @@ impl Stops {
         let registers = ptrace::getregs(NixPid::from_raw(tid.0));
         let mut text = [0; 128];
         let schedstat = thread.schedstat.read(&mut text).ok().and_then(procfs::parse_schedstat);
-        if let (Ok(registers), Some(slot)) = (&registers, self.slots.get_mut(flight.slot)) {
-            slot.copy(tid, registers.rsp, stop_copy(thread), &thread.pages);
-            if thread.is_walked() {
-                self.slots.walk(flight.slot, tid, &dwarf_registers(registers), errand.modules);
+        let mut python = None;
+        if let Ok(registers) = &registers {
+            self.slots.clear(flight.slot);
+            python = errand.python.and_then(|process| interpreter::walk(self.slots.python(), process, thread));
+            if interpreter::wants_native(self.native, python.as_ref()) {
+                self.slots.copy(flight.slot, thread, registers, errand.modules);
             }
             if is_ours(signal, event) && eintr::was_aborted(registers) {
                 wind_back(tid, registers);
@@ -224,6 +237,7 @@ impl Stops {
         account.stopped_ns = account.stopped_ns.saturating_add(held);
         account.stop_max_ns = account.stop_max_ns.max(held);
         account.stops = account.stops.saturating_add(1);
+        thread.stop_ns = done.saturating_sub(stopped_at);
         thread.retries = 0;
         // Without the kept descriptor's word, the stopped thread may be another that got the id.
         let (Ok(registers), Ok(()), true) = (registers, gone, is_alive(&thread.schedstat)) else {
@@ -231,12 +245,27 @@ impl Stops {
             return Read::Unread;
         };
         let group_stopped = event != 0 && !is_ours(signal, event);
-        thread.state = Some(state_at_stop(group_stopped, on_cpu));
+        let state = state_at_stop(group_stopped, on_cpu);
+        thread.state = Some(state);
         thread.run_count = None;
-        self.captured(flight.slot, thread, &registers)
+        // Woken from a wait by the interrupt, it still says in which call it was.
+        let call = u32::try_from(registers.orig_rax).ok();
+        let futex = call.and_then(|number| Syscall::futex(number, registers.rdi));
+        let state = interpreter::state(self.slots.python(), thread, state, futex);
+        self.captured(flight.slot, thread, (&registers, state), python)
     }
 
-    fn captured(&mut self, slot: usize, thread: &mut Thread, registers: &user_regs_struct) -> Read {
+    fn captured(
+        &mut self,
+        slot: usize,
+        thread: &mut Thread,
+        (registers, state): (&user_regs_struct, State),
+        python: Option<End>,
+    ) -> Read {
+        if python.is_some() {
+            interpreter::learn(self.slots.python(), thread);
+        }
+        let python = interpreter::capture(self.slots.python(), python, thread);
         let Some(slot) = self.slots.get_mut(slot) else { return Read::Unread };
         let pages: Vec<(u64, Box<[u8]>)> = slot.pages().map(|(at, bytes)| (at, bytes.into())).collect();
         learn_pages(thread, &pages);
@@ -245,10 +274,11 @@ impl Stops {
         (thread.fingerprint.sp, thread.fingerprint.pc) = (registers.rsp, registers.rip);
         Read::Captured(Box::new(Capture {
             registers: dwarf_registers(registers),
-            state: thread.state.unwrap_or(ThreadState::OnCpu),
+            state,
             stack: slot.stack().into(),
             pages,
             number: thread.captures,
+            python,
         }))
     }
 
@@ -326,7 +356,7 @@ impl Stops {
             Counters::count(&mut errand.account.counters.lost, "ended_while_read");
             return Err(Read::Ended);
         }
-        Ok(Flight { tid, sent, schedstat, slot })
+        Ok(Flight { tid, sent, schedstat, slot, expected: thread.stop_ns })
     }
 
     /// Who execs takes the id of its process. Such a one is looked for under that id, and interrupted again: it would stay

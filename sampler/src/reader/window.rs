@@ -10,8 +10,9 @@ use nix::{
 use profile::{
     address::RemoteAddr,
     id::Tid,
-    stack::{FRAMES_MAX, RawStack, StackEnd},
+    stack::{FRAMES_MAX, NativeStack, StackEnd},
 };
+use runtimes::python::Walk;
 use unwinder::{Memory, ModuleMap, Registers, Unwinder};
 
 use crate::{
@@ -116,7 +117,8 @@ impl Slot {
 pub struct Slots {
     all: Vec<Slot>,
     unwinder: Unwinder,
-    walked: RawStack,
+    walked: NativeStack,
+    python: Walk,
 }
 
 impl Default for Slots {
@@ -128,16 +130,44 @@ impl Default for Slots {
 impl Slots {
     /// Allocates and locks.
     pub fn new() -> Self {
+        let python = Walk::new();
+        let _ = sys::lock_in_memory(python.room());
         Self {
             all: (0..IN_FLIGHT_MAX).map(|_| Slot::new()).collect(),
             unwinder: Unwinder::with_cache_bits(13),
-            walked: RawStack { frames: Vec::with_capacity(FRAMES_MAX + 1), end: StackEnd::Complete },
+            walked: NativeStack {
+                frames: Vec::with_capacity(FRAMES_MAX + 1),
+                sps: Vec::with_capacity(FRAMES_MAX + 1),
+                end: StackEnd::Complete,
+            },
+            python,
         }
     }
 
     /// A slot by its number.
     pub fn get_mut(&mut self, number: usize) -> Option<&mut Slot> {
         self.all.get_mut(number)
+    }
+
+    /// Empties a slot.
+    pub fn clear(&mut self, number: usize) {
+        if let Some(slot) = self.all.get_mut(number) {
+            (slot.stack_len, slot.page_count) = (0, 0);
+        }
+    }
+
+    /// Copies a stopped thread's native stack, by a walk where it was deep lately.
+    pub fn copy(&mut self, number: usize, thread: &Thread, registers: &user_regs_struct, modules: &ModuleMap) {
+        let Some(slot) = self.all.get_mut(number) else { return };
+        slot.copy(thread.tid, registers.rsp, stop_copy(thread), &thread.pages);
+        if thread.is_walked() {
+            self.walk(number, thread.tid, &dwarf_registers(registers), modules);
+        }
+    }
+
+    /// Where a stopped thread's Python stack is read to.
+    pub fn python(&mut self) -> &mut Walk {
+        &mut self.python
     }
 
     /// Walks a stopped thread's stack so that every page it leads through is in the slot. Returns at most

@@ -57,6 +57,24 @@ fn exit_code_of_a_command_that_is_read() {
     assert_eq!(codes, [3; 20]);
 }
 
+/// Check that the kernel bounds what our real-time thread may take (docs/decisions/0008-real-time.md), and that a command
+/// that we start keeps its own limit.
+#[test]
+fn real_time_is_bounded() {
+    let _turn = turn();
+    let limit = |limits: &str| {
+        let line = limits.lines().find(|line| line.starts_with("Max realtime timeout")).unwrap().to_owned();
+        line.split_whitespace().skip(3).take(2).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let ours = limit(&std::fs::read_to_string("/proc/self/limits").unwrap());
+    let run = run(&["record", "-o", "/dev/null", "--", "cat", "/proc/self/limits"], SOON);
+    assert_eq!(limit(&run.stdout), ours, "of the command");
+    let Some(target) = Program::start("spin", &["1"]) else { return };
+    let agent = record(target.pid(), 60, &[]);
+    thread::sleep(Duration::from_millis(300));
+    assert_eq!(limit(&std::fs::read_to_string(format!("/proc/{}/limits", agent.pid())).unwrap()), ["500000"; 2]);
+}
+
 /// Check that threads whose leader has ended are read, with names.
 #[test]
 fn zombie_leader() {

@@ -5,6 +5,8 @@
 mod agent_faults;
 /// Programs that are replaced under the sampler.
 mod exec;
+/// The children that targets fork.
+mod family;
 /// Targets that end, and targets whose threads come and go.
 mod lifecycle;
 /// What is recorded: roots, depth, the first instruction, exit codes.

@@ -21,11 +21,25 @@ fn places(pid: i32) -> Vec<String> {
     all.iter().map(|(tid, _)| std::fs::read_to_string(format!("/proc/{pid}/task/{tid}/syscall")).unwrap()).collect()
 }
 
+/// Waits until so many threads have spun for a while: one that was just begun may not have come to its own code yet.
+fn wait_until_spinning(pid: i32, threads: usize) {
+    let deadline = Instant::now() + SOON;
+    let has_spun = |tid: i32| {
+        let schedstat = std::fs::read_to_string(format!("/proc/{pid}/task/{tid}/schedstat")).unwrap();
+        schedstat.split(' ').next().unwrap().parse::<u64>().unwrap() > 5_000_000
+    };
+    while states(pid).iter().filter(|(tid, _)| has_spun(*tid)).count() < threads {
+        assert!(Instant::now() < deadline, "the threads of {pid} do not spin");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
 /// Check that a target that somebody stopped is read in full, and stays stopped until that somebody lets it go.
 #[test]
 fn stopped_target_stays_stopped() {
     let _turn = turn();
     let Some(target) = Program::start("spin", &["2"]) else { return };
+    wait_until_spinning(target.pid(), 2);
     target.signal(Signal::SIGSTOP);
     let stopped = || states(target.pid()).iter().filter(|(_, state)| *state == 'T').count();
     let deadline = Instant::now() + SOON;

@@ -54,3 +54,26 @@ fn on_the_only_cpu() {
     // 303, less what others had of that CPU; a handful where waiting for us counts as waiting.
     assert!(spun > 150, "{spun} samples on the CPU: {}\n{}", run.stderr, run.stdout);
 }
+
+/// Check that a process which sleeps most of the time, and is then asked next to nothing, is seen to work from the
+/// first tick of each of its short turns of work.
+#[test]
+fn naps() {
+    let _turn = turn();
+    let Some(target) = Program::start("naps", &[]) else { return };
+    let run = record(target.pid(), 20, &[]).wait(Duration::from_mins(1));
+    let was = target.finish();
+    let expected = was["worked_s"].as_f64().unwrap() * 101.0;
+    let stacks = collapsed(&run.stdout);
+    #[allow(clippy::cast_precision_loss, reason = "a hundred samples")]
+    let seen = samples(&stacks, "awake") as f64;
+    let error = expected.sqrt();
+    // The target ran a little longer than the recording; what is late was seen, too, but not where.
+    assert!(
+        seen > expected - 3.5 * error - 5.0 && seen < expected + 3.5 * error,
+        "{seen} of {expected}\n{}",
+        run.stderr
+    );
+    let idle = samples(&stacks, "sleeper");
+    assert!(idle > 100 * 19 * 101, "{idle} samples of sleepers\n{}", run.stderr);
+}

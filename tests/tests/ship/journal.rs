@@ -13,7 +13,7 @@ use profile::{
     id::{Pid, ProfilerId, Tid},
     module::{Module, ModuleIndex},
     session::{Anchor, SessionInfo},
-    stack::{PcKind, RawFrame, RawStack, StackEnd},
+    stack::{NativeFrame, PcKind, RawFrame, RawStack, StackEnd},
     thread::ThreadState,
 };
 
@@ -35,20 +35,23 @@ fn feed(ticks: u64) -> Vec<Event> {
         start: RemoteAddr(0x1000),
         size: 0x1000,
         base: FileAddr(0),
+        interpreter: None,
     };
     let mut events = vec![Event::Module(ModuleIndex(0), module)];
     events.extend([1, 2].map(|tid| Event::Thread { tid: Tid(tid), name: format!("thread {tid}") }));
     for tick in 0..ticks {
         let id = u32::try_from(tick / 7).unwrap();
         if tick % 7 == 0 {
-            let frame = |pc| RawFrame { pc: RemoteAddr(pc), kind: PcKind::Return, module: Some(ModuleIndex(0)) };
+            let frame = |pc| {
+                RawFrame::Native(NativeFrame { pc: RemoteAddr(pc), kind: PcKind::Return, module: Some(ModuleIndex(0)) })
+            };
             let frames = vec![frame(0x1100 + u64::from(id)), frame(0x1010)];
             events.push(Event::Stack(StackId(id), RawStack { frames, end: StackEnd::Complete }));
         }
         events.push(Event::Tick { at_ns: START_NS + tick * 10_000_000 });
-        events.push(Event::Sample { tid: Tid(1), stack: StackId(id), state: ThreadState::OnCpu });
+        events.push(Event::Sample { tid: Tid(1), stack: StackId(id), state: ThreadState::OnCpu.into() });
         if tick == 0 {
-            events.push(Event::Sample { tid: Tid(2), stack: StackId(0), state: ThreadState::Sleeping(232) });
+            events.push(Event::Sample { tid: Tid(2), stack: StackId(0), state: ThreadState::Sleeping(232).into() });
         }
     }
     events
@@ -169,7 +172,7 @@ fn rotated() {
 struct Unnamed;
 
 impl profile::naming::Namer for Unnamed {
-    fn name(&mut self, _: &RawFrame) -> std::sync::Arc<[profile::frame::Frame]> {
+    fn name(&mut self, _: &NativeFrame) -> std::sync::Arc<[profile::frame::Frame]> {
         std::sync::Arc::new([])
     }
 }

@@ -134,7 +134,8 @@ fn realigned() {
     ");
 }
 
-/// Check hand-written code without a description: as the leaf it is guessed, farther up nothing is invented.
+/// Check hand-written code without a description: as the leaf it is guessed, and farther up where it only returns; else
+/// nothing is invented.
 #[test]
 fn hand_written() {
     let Some(program) = cc("leaf_without_cfi.c", &[]) else { return };
@@ -151,6 +152,16 @@ fn hand_written() {
     assert_snapshot!(traced.show(), @r"
     described
     bare_caller
+    work
+    main
+    [libc]
+    _start
+    guessed
+    ");
+    traced.next();
+    assert_snapshot!(traced.show(), @r"
+    described
+    bare_worker
     truncated: no_unwind_info
     ");
 }

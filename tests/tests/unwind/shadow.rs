@@ -1,7 +1,7 @@
 //! The truth about a stack, found without any unwind information: a program is run one instruction at a time, and every
 //! call and return is noted. A shadow stack; nothing of the unwinder is in it.
 
-use profile::stack::RawStack;
+use profile::stack::NativeStack;
 
 use crate::traced::Traced;
 
@@ -18,7 +18,7 @@ const INSTRUCTION_MAX: u64 = 15;
 
 impl Shadow {
     /// From a stop at which `stack`, leaf first, is known to be true.
-    pub(crate) fn new(traced: &Traced, stack: &RawStack) -> Self {
+    pub(crate) fn new(traced: &Traced, stack: &NativeStack) -> Self {
         let registers = traced.registers();
         let sp = registers.sp().0;
         // Where they lie need not be known: they stay.

@@ -21,7 +21,7 @@ use profile::{
     address::RemoteAddr,
     id::{Pid, Tid},
     module::ModuleIndex,
-    stack::{RawFrame, RawStack, StackEnd},
+    stack::{NativeFrame, NativeStack, StackEnd},
 };
 use sampler::modules::{Content, InfoCache, ModuleFile, Modules, Root};
 use symbolizer::{Budget, Elf, ModuleKey, ModuleSource, Symbolizer, TargetFiles};
@@ -90,7 +90,17 @@ impl Memory for Remote<'_> {
 impl Traced {
     /// Starts it; it waits for [`Self::go`].
     pub(crate) fn start(program: &Path, arguments: &[&str]) -> Self {
-        let child = Command::new(program).args(arguments).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let mut command = Command::new(program);
+        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::null());
+        let child = loop {
+            match command.spawn() {
+                // It was just written, and a test beside us has forked meanwhile: its child has the file open until it execs.
+                Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => {
+                    std::thread::sleep(std::time::Duration::from_millis(10));
+                }
+                spawned => break spawned.unwrap(),
+            }
+        };
         let pid = i32::try_from(child.id()).unwrap();
         ptrace::seize(unistd::Pid::from_raw(pid), Options::PTRACE_O_TRACECLONE).unwrap();
         Self {
@@ -204,20 +214,20 @@ impl Traced {
     }
 
     /// Unwinds from `registers`, with `copied` bytes of the stack.
-    pub(crate) fn unwind_from(&mut self, registers: &Registers, copied: u64) -> RawStack {
-        let mut stack = RawStack { frames: Vec::new(), end: StackEnd::Complete };
+    pub(crate) fn unwind_from(&mut self, registers: &Registers, copied: u64) -> NativeStack {
+        let mut stack = NativeStack { frames: Vec::new(), sps: Vec::new(), end: StackEnd::Complete };
         let mut memory = Remote { memory: &self.memory, end: registers.sp().0.saturating_add(copied) };
         self.unwinder.unwind(registers, &mut memory, self.modules.map(), &mut stack);
         stack
     }
 
     /// Unwinds the stopped thread, with all of its memory.
-    pub(crate) fn unwind(&mut self) -> RawStack {
+    pub(crate) fn unwind(&mut self) -> NativeStack {
         self.unwind_from(&self.registers(), u64::MAX)
     }
 
     /// The stack as text: leaf first, one name a line, then how it ended.
-    pub(crate) fn text(&mut self, stack: &RawStack) -> String {
+    pub(crate) fn text(&mut self, stack: &NativeStack) -> String {
         let mut lines: Vec<String> = Vec::new();
         for frame in &stack.frames {
             let name = self.name(frame);
@@ -231,7 +241,7 @@ impl Traced {
     }
 
     /// Function of the fixture, or module.
-    fn name(&mut self, frame: &RawFrame) -> String {
+    fn name(&mut self, frame: &NativeFrame) -> String {
         let Some(ModuleIndex(index)) = frame.module else { return "[nowhere]".to_owned() };
         let index = usize::try_from(index).unwrap();
         let module = self.files[index].module.clone();

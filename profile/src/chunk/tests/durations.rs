@@ -8,6 +8,7 @@ use proptest::{collection::vec, prelude::*};
 use super::*;
 use crate::{
     record::{Recorded, Recording},
+    thread::{Filter, Gil},
     wire,
 };
 
@@ -15,7 +16,7 @@ use crate::{
 #[derive(Clone, Copy, Debug)]
 enum Act {
     Nothing,
-    Sample(u32, ThreadState),
+    Sample(u32, State),
     Unread,
     Ended,
 }
@@ -35,9 +36,15 @@ struct Step {
 const THREADS: usize = 4;
 const STACKS: [&[u64]; 6] = [&[0x1010], &[0x1017, 0x1010], &[0x1020, 0x1010], &[0x8010, 0x1010], &[0x1020], &[]];
 
-fn states() -> impl Strategy<Value = ThreadState> {
+fn states() -> impl Strategy<Value = State> {
     use ThreadState::{Blocked, OnCpu, Runnable, Sleeping, Stopped};
-    prop::sample::select(vec![OnCpu, OnCpu, Runnable, Sleeping(202), Sleeping(202), Sleeping(232), Blocked, Stopped])
+    let all = vec![OnCpu, OnCpu, Runnable, Sleeping(202), Sleeping(202), Sleeping(232), Blocked, Stopped];
+    let gil = prop::option::of(prop::sample::select(vec![Gil::Held, Gil::Awaited, Gil::Free]));
+    (prop::sample::select(all), gil).prop_map(|(thread, gil)| State { thread, gil })
+}
+
+fn filters() -> impl Strategy<Value = Filter> {
+    prop::sample::select(vec![Filter::All, Filter::All, Filter::Active, Filter::OnCpu, Filter::Gil])
 }
 
 fn acts() -> impl Strategy<Value = Act> {
@@ -64,15 +71,16 @@ type Ticks = BTreeMap<(String, String, String), u64>;
 /// Knows of each thread what it was last seen to do.
 #[derive(Default)]
 struct Oracle {
+    filter: Filter,
     at_us: u64,
-    last: BTreeMap<usize, (u32, ThreadState)>,
+    last: BTreeMap<usize, (u32, State)>,
     weights: Weights,
     ticks: Ticks,
 }
 
 impl Oracle {
     fn pass(&mut self, at_us: u64) {
-        for (thread, (stack, _)) in &self.last {
+        for (thread, (stack, _)) in self.last.iter().filter(|(_, (_, state))| self.filter.keeps(*state)) {
             let key = (thread.to_string(), stack_text(*stack));
             if !key.1.is_empty() && at_us > self.at_us {
                 *self.weights.entry(key).or_default() += at_us - self.at_us;
@@ -91,7 +99,8 @@ impl Oracle {
             }
             Act::Nothing | Act::Unread => (),
         }
-        if let Some((stack, state)) = self.last.get(&thread).filter(|_| !matches!(act, Act::Unread)) {
+        let last = self.last.get(&thread).filter(|(_, state)| self.filter.keeps(*state));
+        if let Some((stack, state)) = last.filter(|_| !matches!(act, Act::Unread)) {
             *self.ticks.entry((thread.to_string(), stack_text(*stack), state.to_string())).or_default() += 1;
         }
     }
@@ -120,10 +129,10 @@ fn events_of(step: &Step) -> impl Iterator<Item = Event> + '_ {
 }
 
 /// Plays the steps to all three: the builder's chunks, the recording, and the oracle.
-fn play(steps: &[Step]) -> (Vec<Chunk>, Recorded, Oracle) {
-    let mut builder = builder(info(), []);
-    let mut recording = Recording::new(info());
-    let mut oracle = Oracle { at_us: START_US, ..Oracle::default() };
+fn play(steps: &[Step], filter: Filter) -> (Vec<Chunk>, Recorded, Oracle) {
+    let mut builder = builder(SessionInfo { filter, ..info() }, []);
+    let mut recording = Recording::new(SessionInfo { filter, ..info() });
+    let mut oracle = Oracle { filter, at_us: START_US, ..Oracle::default() };
     let mut both = |builder: &mut ChunkBuilder, event: &Event| {
         builder.apply(event);
         recording.apply(event);
@@ -153,7 +162,8 @@ fn recorded_sums(recorded: &Recorded) -> (Weights, Ticks) {
     for thread in &recorded.threads {
         for run in &thread.runs {
             let shown = |frame: &Frame, pc: RemoteAddr| frame.function.as_deref().map_or(pc.to_string(), str::to_owned);
-            let stack: Vec<_> = recorded.frames(run.stack).map(|(frame, place)| shown(frame, place.raw.pc)).collect();
+            let stack: Vec<_> =
+                recorded.frames(run.stack).map(|(frame, place)| shown(frame, place.raw.native().unwrap().pc)).collect();
             let (tid, stack) = (thread.tid.to_string(), stack.join(" "));
             *ticks.entry((tid.clone(), stack.clone(), run.state.to_string())).or_default() += run.ticks;
             if !stack.is_empty() && run.end_us > run.start_us {
@@ -170,8 +180,8 @@ proptest! {
     /// Check that durations at a receiver, durations of a recording, and counts of ticks are those that were seen; that
     /// no chunk holds anything a receiver would refuse; and that each chunk begins where the one before ended or later.
     #[test]
-    fn exact(steps in steps()) {
-        let (chunks, recorded, oracle) = play(&steps);
+    fn exact(steps in steps(), filter in filters()) {
+        let (chunks, recorded, oracle) = play(&steps, filter);
         let mut sums = Weights::new();
         for chunk in &chunks {
             prop_assert_eq!(wire::check(&chunk.payload, Some("native")), []);

@@ -12,8 +12,8 @@ use crate::{
     frame::{Frame, Missing},
     id::{BuildId, Pid, ProfilerId, Tid},
     module::{Module, ModuleIndex},
-    stack::{PcKind, RawFrame, RawStack, StackEnd},
-    thread::ThreadState,
+    stack::{NativeFrame, PcKind, RawFrame, RawStack, StackEnd},
+    thread::{State, ThreadState},
 };
 use uuid::Uuid;
 
@@ -47,8 +47,8 @@ pub(crate) fn ns(us: u64) -> u64 {
     START_NS + us * 1000
 }
 
-pub(crate) fn sample(tid: i32, stack: u32, state: ThreadState) -> Event {
-    Event::Sample { tid: Tid(tid), stack: StackId(stack), state }
+pub(crate) fn sample(tid: i32, stack: u32, state: impl Into<State>) -> Event {
+    Event::Sample { tid: Tid(tid), stack: StackId(stack), state: state.into() }
 }
 
 pub(crate) fn ended(tid: i32) -> Event {
@@ -63,12 +63,18 @@ pub(crate) fn thread(tid: i32, name: &str) -> Event {
     Event::Thread { tid: Tid(tid), name: name.into() }
 }
 
+pub(crate) fn ident(tid: i32, ident: u64) -> Event {
+    Event::Ident { tid: Tid(tid), ident }
+}
+
 /// A stack of the executable, leaf first; the leaf is exact.
 pub(crate) fn stack(id: u32, pcs: &[u64], end: StackEnd) -> Event {
-    let frame = |(depth, pc): (usize, &u64)| RawFrame {
-        pc: RemoteAddr(*pc),
-        kind: if depth == 0 { PcKind::Exact } else { PcKind::Return },
-        module: Some(ModuleIndex(u32::from(*pc >= 0x8000))),
+    let frame = |(depth, pc): (usize, &u64)| {
+        RawFrame::Native(NativeFrame {
+            pc: RemoteAddr(*pc),
+            kind: if depth == 0 { PcKind::Exact } else { PcKind::Return },
+            module: Some(ModuleIndex(u32::from(*pc >= 0x8000))),
+        })
     };
     Event::Stack(StackId(id), RawStack { frames: pcs.iter().enumerate().map(frame).collect(), end })
 }
@@ -82,6 +88,7 @@ pub(crate) fn modules() -> [Event; 2] {
         start: RemoteAddr(start),
         size: 0x1000,
         base: FileAddr(0),
+        interpreter: None,
     };
     [
         Event::Module(ModuleIndex(0), module("/opt/acme/worker", 0x1000, 0xab)),
@@ -90,7 +97,7 @@ pub(crate) fn modules() -> [Event; 2] {
 }
 
 /// `f1010` at 0x1010; two frames, one inlined into the other, where the address ends in 7; no name from 0x8000 on.
-pub(crate) fn name(raw: &RawFrame) -> Arc<[Frame]> {
+pub(crate) fn name(raw: &NativeFrame) -> Arc<[Frame]> {
     let named = |function: String| Frame {
         function: Some(function.into()),
         module: Some("worker".into()),

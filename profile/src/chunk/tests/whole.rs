@@ -3,8 +3,11 @@
 use super::*;
 use crate::{
     chunk::{BYTES_MAX, Naming, Platform, payload},
+    code::{Code, CodeIndex, Language},
     counters::Counters,
-    stack::Truncation,
+    export::{Options, View, collapsed},
+    record::Recording,
+    stack::{CodeFrame, Truncation},
     wire,
 };
 
@@ -98,6 +101,146 @@ fn native() {
     "#);
 }
 
+/// A Python program: `main.py` calls a method of a package through `sorted`, and that a function of an extension. The
+/// interpreter (0x1000) has names up to 0x1f00.
+fn python_events() -> Vec<Event> {
+    let native = |pc: u64| {
+        let module = Some(ModuleIndex(u32::from(pc >= 0x8000)));
+        RawFrame::Native(NativeFrame { pc: RemoteAddr(pc), kind: PcKind::Return, module })
+    };
+    let code = |code, line| RawFrame::Code(CodeFrame { code: CodeIndex(code), line });
+    let define = |index, function: &str, module: &str, file: &str| {
+        let (function, module, file) = (function.into(), Some(module.into()), file.into());
+        Event::Code(CodeIndex(index), Code { language: Language::Python, function, module, file, first_line: 1 })
+    };
+    let unnamed = [native(0x1f10), native(0x1e00), native(0x1f20)];
+    let called = [native(0x8010), code(0, Some(12)), native(0x1e00), native(0x1020)];
+    let frames = [&called[..], &unnamed, &[code(1, Some(3)), RawFrame::Omitted(7), native(0x1e00)]].concat();
+    let bare = RawStack { frames: [native(0x1e00), native(0x1f10)].into(), end: StackEnd::Complete };
+    let mut events = modules().to_vec();
+    if let Some(Event::Module(_, module)) = events.first_mut() {
+        module.interpreter = Some(Language::Python);
+    }
+    events.extend([
+        define(0, "Row.key", "acme.rows", "/srv/acme/acme/rows.py"),
+        define(1, "<module>", "__main__", "main.py"),
+        Event::Stack(StackId(0), RawStack { frames, end: StackEnd::Complete }),
+        Event::Stack(StackId(1), bare),
+        tick(10_000),
+        sample(1, 0, RUNNING),
+        sample(2, 1, RUNNING),
+        tick(20_000),
+    ]);
+    events
+}
+
+/// `eval` at 0x1e00, no name from 0x1f00 on, else as [`name`] has it.
+fn python_name(raw: &NativeFrame) -> Arc<[Frame]> {
+    match raw.pc.0 {
+        0x1e00 => [Frame { function: Some("_PyEval_EvalFrameDefault".into()), ..Frame::default() }].into(),
+        0x1f00..0x2000 => [Frame { missing: Some(Missing::Stripped), ..Frame::default() }].into(),
+        _ => name(raw),
+    }
+}
+
+/// Check frames of both kinds in one stack: names, paths and `in_app` of Python's; no machinery of the interpreter where there
+/// are such frames, and its unnamed ones as one; all of it in a stack without, and where that was asked for.
+#[test]
+fn python() {
+    let info = SessionInfo { platform: Platform::PYTHON, cwd: Some("/srv/acme".into()), ..info() };
+    let chunk = builder(info.clone(), python_events()).close(ns(30_000), &mut python_name).unwrap();
+    assert_eq!(wire::check(&chunk.payload, Some("python")), []);
+    let json: serde_json::Value = serde_json::from_slice(&chunk.payload).unwrap();
+    let frames = json["profile"]["frames"].as_array().unwrap().iter().map(ToString::to_string);
+    insta::assert_snapshot!(frames.collect::<Vec<_>>().join("\n"), @r#"
+    {"in_app":false,"instruction_addr":"0x800f","module":"libpool.so.1","package":"/usr/lib/libpool.so.1"}
+    {"abs_path":"/srv/acme/acme/rows.py","filename":"acme/rows.py","function":"Row.key","in_app":true,"lineno":12,"module":"acme.rows"}
+    {"abs_path":"/src/acme/worker.cc","filename":"worker.cc","function":"f1020","in_app":false,"lineno":4128,"module":"worker","package":"/opt/acme/worker"}
+    {"function":"[worker]","in_app":false,"module":"worker","package":"/opt/acme/worker"}
+    {"abs_path":"/srv/acme/main.py","filename":"main.py","function":"<module>","in_app":true,"lineno":3,"module":"__main__"}
+    {"function":"[7 frames omitted]","in_app":false}
+    {"function":"_PyEval_EvalFrameDefault","in_app":false}
+    {"in_app":false,"instruction_addr":"0x1f10","module":"worker","package":"/opt/acme/worker"}
+    "#);
+    assert_eq!(json["profile"]["stacks"].to_string(), "[[0,1,2,3,4,5],[6,7]]");
+    let all = SessionInfo { keep_interpreter_frames: true, ..info };
+    let chunk = builder(all, python_events()).close(ns(30_000), &mut python_name).unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&chunk.payload).unwrap();
+    assert_eq!(json["profile"]["stacks"].to_string(), "[[0,1,2,3,4,2,5,6,7,2],[2,4]]");
+}
+
+/// Check that a chunk is of the platform that it shows: native until the interpreter is known, Python's from then on for all that
+/// the chunk holds, and native again when another program runs; always the chosen one, if there is one.
+#[test]
+fn platforms() {
+    let platforms = |info: SessionInfo| {
+        let mut builder = builder(info, [stack(7, &[0x8010], StackEnd::Complete), tick(10_000), sample(1, 7, RUNNING)]);
+        let mut seen = Vec::new();
+        let mut close = |builder: &mut ChunkBuilder, at: u64| {
+            builder.apply(&tick(at));
+            let chunk = builder.close(ns(at + 1), &mut python_name).unwrap();
+            assert_eq!(wire::check(&chunk.payload, Some(chunk.platform.as_str())), []);
+            seen.push(chunk.platform.as_str().to_owned());
+        };
+        close(&mut builder, 20_000);
+        builder.apply(&tick(30_000));
+        python_events()
+            .iter()
+            .filter(|event| !matches!(event, Event::Tick { .. }))
+            .for_each(|event| builder.apply(event));
+        close(&mut builder, 40_000);
+        builder.apply(&tick(50_000));
+        builder.apply(&Event::Ended { tid: Tid(2) });
+        builder.apply(&stack(7, &[0x8010], StackEnd::Complete));
+        builder.apply(&sample(1, 7, RUNNING));
+        close(&mut builder, 60_000);
+        close(&mut builder, 80_000);
+        seen.join(" ")
+    };
+    assert_eq!(platforms(info()), "native python python native");
+    let chosen = SessionInfo { platform: Platform::RUST, platform_is_chosen: true, ..info() };
+    assert_eq!(platforms(chosen), "rust rust rust rust");
+}
+
+/// Check that a recording shows the same.
+#[test]
+fn python_recorded() {
+    let recorded = |keep_interpreter_frames| {
+        let mut recording = Recording::new(SessionInfo { keep_interpreter_frames, ..info() });
+        python_events().iter().for_each(|event| recording.apply(event));
+        let mut out = Vec::new();
+        let view = View::of_recordings(&[recording.finish(ns(30_000), &mut python_name)]);
+        collapsed::write(&view, Options::default(), &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    };
+    insta::assert_snapshot!(recorded(false), @r"
+    [7 frames omitted];<module>;[worker];f1020;Row.key;libpool.so.1+0xf 2
+    worker+0xf0f;_PyEval_EvalFrameDefault 2
+    ");
+    insta::assert_snapshot!(recorded(true), @r"
+    _PyEval_EvalFrameDefault;[7 frames omitted];<module>;worker+0xf1f;_PyEval_EvalFrameDefault;worker+0xf0f;f1020;_PyEval_EvalFrameDefault;Row.key;libpool.so.1+0xf 2
+    worker+0xf0f;_PyEval_EvalFrameDefault 2
+    ");
+}
+
+/// Check that a runtime's ident is a thread's id over the whole chunk, however late it came to be known; but not one that
+/// an earlier thread has (2), nor one that is another's tid (3). 4 has none.
+#[test]
+fn idents() {
+    let mut events = vec![stack(0, &[0x1010], StackEnd::Complete), thread(1, "main"), tick(10_000)];
+    events.extend((1..5).map(|tid| sample(tid, 0, RUNNING)));
+    events.extend([tick(20_000), ident(1, 139_784_000_123_456), ident(2, 139_784_000_123_456), ident(3, 4)]);
+    let chunk = builder(info(), events).close(ns(30_000), &mut name).unwrap();
+    assert_eq!(wire::check(&chunk.payload, Some("native")), []);
+    let json: serde_json::Value = serde_json::from_slice(&chunk.payload).unwrap();
+    let ids = ["139784000123456", "2", "3", "4"];
+    let samples = json["profile"]["samples"].as_array().unwrap().iter().map(|sample| sample["thread_id"].as_str());
+    assert_eq!(samples.flatten().collect::<Vec<_>>(), [ids, ids, ids].concat());
+    assert_eq!(json["profile"]["thread_metadata"]["139784000123456"]["name"], "main");
+    let states = json["sentry_profiled"]["thread_states"].as_object().unwrap();
+    assert_eq!(states.keys().map(String::as_str).collect::<std::collections::BTreeSet<_>>(), ids.into());
+}
+
 /// Check what server naming changes: every frame raw and with an address, also the one that says why a stack was cut
 /// (one without would make the chunk unreadable to Symbolicator), callers one past where they are looked up, all
 /// images.
@@ -131,7 +274,7 @@ fn rust() {
 /// Check that a frame below a signal handler, which is exact, is looked up by a receiver where it is.
 #[test]
 fn exact_caller() {
-    let frame = |pc, kind| RawFrame { pc: RemoteAddr(pc), kind, module: Some(ModuleIndex(1)) };
+    let frame = |pc, kind| RawFrame::Native(NativeFrame { pc: RemoteAddr(pc), kind, module: Some(ModuleIndex(1)) });
     let frames = vec![frame(0x8010, PcKind::Exact), frame(0x8020, PcKind::Exact), frame(0x8030, PcKind::Return)];
     let stack = Event::Stack(StackId(0), RawStack { frames, end: StackEnd::Complete });
     let events = [stack, tick(1), sample(1, 0, RUNNING), tick(2)];
@@ -199,7 +342,7 @@ fn span_limit() {
 #[test]
 fn size_limit() {
     let long: Arc<str> = "x".repeat(1 << 20).into();
-    let mut names = |raw: &RawFrame| -> Arc<[Frame]> {
+    let mut names = |raw: &NativeFrame| -> Arc<[Frame]> {
         [Frame { function: Some(format!("{:x}{long}", raw.pc.0).into()), ..Frame::default() }].into()
     };
     let mut builder = builder(info(), []);

@@ -1,0 +1,145 @@
+//! What the embedded store is held to: bytes a sample, encoding, appending, and call trees of an hour, a day, and a week of
+//! ten processes. Prints the figures; `cargo bench -p store`. Arguments: days to make (7), processes (10).
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    clippy::cast_precision_loss,
+    reason = "it is a bench"
+)]
+
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use profile::received::Received;
+use store::{
+    ChunkStore,
+    embedded::{Embedded, Settings},
+    encoding,
+    item::{Batch, ProjectId, Selection, Window},
+    query::Queries,
+    testing::Process,
+    tree::Shape,
+};
+use uuid::Uuid;
+
+const PROJECT: ProjectId = ProjectId(1);
+const MINUTE: u64 = 60_000_000;
+const HOUR: u64 = 60 * MINUTE;
+const START: u64 = 1_790_000_000_000_000 / (24 * HOUR) * (24 * HOUR);
+
+fn main() {
+    let numbers: Vec<u64> = std::env::args().skip(1).filter_map(|argument| argument.parse().ok()).collect();
+    let (days, processes) = (numbers.first().copied().unwrap_or(7), numbers.get(1).copied().unwrap_or(10));
+    encode();
+    let dir = tempfile::tempdir().unwrap();
+    fill(dir.path(), days, processes);
+    let one = |from: u64, to: u64| Selection {
+        profilers: vec![Process::large(1).profiler_id()],
+        ..Selection::new(PROJECT, Window { from_us: START + from, to_us: START + to })
+    };
+    let all = Selection::new(PROJECT, Window { from_us: 0, to_us: u64::MAX });
+    println!("| question | limit | cold | warm (median of 5) | parts | profiles |\n|---|---|---|---|---|---|");
+    ask(dir.path(), "1 h, last, 60 chunks", 60, &one(days * 24 * HOUR, (days * 24 + 1) * HOUR));
+    ask(dir.path(), "1 h, merged, cut", 60, &one(5 * HOUR + 30 * MINUTE + 1, 6 * HOUR + 30 * MINUTE + 1));
+    ask(dir.path(), "24 h, whole", 200, &one(0, 24 * HOUR));
+    ask(dir.path(), "24 h, cut", 200, &one(5 * HOUR + 30 * MINUTE + 1, 29 * HOUR + 30 * MINUTE + 1));
+    ask(dir.path(), &format!("{days} d x {processes}"), 1500, &all);
+}
+
+fn encode() {
+    let received = Process::large(1).chunk(START);
+    let samples: usize = received.threads.iter().map(|thread| thread.samples.len()).sum();
+    let began = Instant::now();
+    let rounds: u32 = 10;
+    let mut sections = encoding::encode(&received).unwrap();
+    for _ in 1..rounds {
+        sections = encoding::encode(&received).unwrap();
+    }
+    let (symbols, aggregate, timeline) = (sections.symbols.len(), sections.aggregate.len(), sections.timeline.len());
+    println!(
+        "encode: {samples} samples in {:?}; symbols {symbols} B, aggregate {aggregate} B, timeline {timeline} B: {:.2} B/sample",
+        began.elapsed() / rounds,
+        (symbols + aggregate + timeline) as f64 / samples as f64
+    );
+}
+
+/// Profiles of `days` days and an hour. The first process's first 30 hours and last one are minutes at 101 Hz; to make
+/// 100,000 of these up takes half an hour, so the rest is ten minutes at 10 Hz each. Blocks of a day are the same: they have
+/// all stacks of all threads either way. A process has twelve different profiles, written again under other times.
+fn fill(dir: &Path, days: u64, processes: u64) {
+    let now = Arc::new(AtomicU64::new(START));
+    let clock = Arc::clone(&now);
+    let settings =
+        Settings { clock: Arc::new(move || clock.load(Ordering::Relaxed)), merges: false, ..Settings::default() };
+    let store = Embedded::open_with(dir, settings).unwrap();
+    let long = |seed| Process { rate_hz: 10, chunk_us: 10 * MINUTE, ..Process::large(seed) };
+    let twelve = |process: Process| (0..12).map(|at| process.chunk(START + at * process.chunk_us)).collect::<Vec<_>>();
+    let minutes = twelve(Process::large(1));
+    let others: Vec<Vec<Received>> = (1..=processes).map(|seed| twelve(long(seed))).collect();
+    let (mut appends, mut count) = (Duration::ZERO, 0_u32);
+    for hour in 0..=days * 24 {
+        for (which, others) in others.iter().enumerate() {
+            let is_fine = which == 0 && (hour < 30 || hour == days * 24);
+            if hour == days * 24 && !is_fine {
+                continue;
+            }
+            let (profiles, length) = if is_fine { (&minutes, MINUTE) } else { (others, 10 * MINUTE) };
+            for at in 0..HOUR / length {
+                let index = hour * (HOUR / length) + at;
+                let received =
+                    moved(&profiles[usize::try_from(index % 12).unwrap()], START + hour * HOUR + at * length);
+                now.fetch_max(received.head.end_us.min(START + (hour + 1) * HOUR - 1), Ordering::Relaxed);
+                let began = Instant::now();
+                store.append(Batch { profiles: vec![(PROJECT, received)], ..Batch::default() }).unwrap();
+                if is_fine {
+                    appends += began.elapsed();
+                    count += 1;
+                }
+            }
+        }
+    }
+    println!("append: {count} chunks of 60,000 samples, {:?} each, one after the other", appends / count);
+    let began = Instant::now();
+    store.merge().unwrap();
+    println!("merge: {:?} for all", began.elapsed());
+    drop(store);
+    let bytes = store::embedded::check(dir).map(|report| (report.segment_bytes, report.catalogue_bytes, report.blocks));
+    println!("bytes of segments, of the catalogue, and blocks: {:?}", bytes.unwrap());
+}
+
+/// A profile as if it had begun at `start_us`.
+fn moved(profile: &Received, start_us: u64) -> Received {
+    let mut moved = profile.clone();
+    let shift = start_us - profile.head.start_us / MINUTE * MINUTE;
+    moved.head.start_us += shift;
+    moved.head.end_us += shift;
+    moved.head.chunk_id = Uuid::from_u64_pair(profile.head.profiler_id.as_u64_pair().1, start_us);
+    for sample in moved.threads.iter_mut().flat_map(|thread| &mut thread.samples) {
+        sample.at_us += shift;
+    }
+    moved
+}
+
+fn ask(dir: &Path, what: &str, limit_ms: u64, selection: &Selection) {
+    let mut times = Vec::new();
+    let (mut parts, mut profiles) = (0, 0);
+    for _ in 0..6 {
+        // Opened anew: nothing of ours is warm; the kernel's pages are.
+        let began = Instant::now();
+        let queries = Queries { store: Arc::new(Embedded::open_read_only(dir).unwrap()), live: None };
+        let answer = queries.tree(selection, Shape::default()).unwrap();
+        times.push(began.elapsed());
+        parts = queries.store.plan(selection, store::chunk_store::Grain::Blocks).unwrap().len();
+        profiles = answer.covers.profiles;
+    }
+    let first = times.remove(0);
+    times.sort_unstable();
+    println!("| {what} | {limit_ms} ms | {first:.1?} | {:.1?} | {parts} | {profiles} |", times[2]);
+}

@@ -1,0 +1,89 @@
+//! The key `sentry_profiled` of a chunk, `docs/wire-sentry-profiled.md`. It belongs to no format of Sentry's, so nothing in
+//! it is a reason to refuse a chunk: what is malformed counts as not there.
+
+use std::{collections::HashMap, sync::Arc};
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{
+    super::limits::STATES_MAX,
+    text::{Interner, Text},
+};
+use crate::received::{AgentSays, Thread};
+
+/// The schema that is read here.
+const SCHEMA: u64 = 1;
+/// More of it is ignored. A chunk of 200 threads that are all busy has about 4 MB of states.
+const BYTES_MAX: usize = 8 << 20;
+
+/// The key as sent.
+pub(super) struct Own<'a>(&'a str);
+
+#[derive(Deserialize)]
+struct Schema {
+    schema: u64,
+}
+
+#[derive(Deserialize)]
+struct States<'a> {
+    #[serde(borrow)]
+    states: Vec<Text<'a>>,
+    thread_states: HashMap<String, Vec<u64>>,
+}
+
+impl<'a> Own<'a> {
+    /// `None`: of a schema that is not read here, or too long.
+    pub(super) fn new(key: &'a RawValue) -> Option<Self> {
+        let text = key.get();
+        let known =
+            text.len() <= BYTES_MAX && serde_json::from_str::<Schema>(text).is_ok_and(|schema| schema.schema == SCHEMA);
+        known.then_some(Self(text))
+    }
+
+    /// What the agent says of itself.
+    pub(super) fn says(&self) -> Option<AgentSays> {
+        serde_json::from_str::<AgentSays>(self.0).ok().filter(|says| says.start.is_finite() && says.end.is_finite())
+    }
+
+    /// Gives samples their states, where the states of their thread fit. Returns the names.
+    pub(super) fn apply_states(&self, threads: &mut [Thread]) -> Vec<Arc<str>> {
+        let Ok(States { states, thread_states }) = serde_json::from_str::<States<'_>>(self.0) else {
+            return Vec::new();
+        };
+        if states.len() > STATES_MAX {
+            return Vec::new();
+        }
+        for thread in threads {
+            if let Some(runs) = thread_states.get(&thread.id) {
+                apply(runs, states.len(), thread);
+            }
+        }
+        let mut texts = Interner::default();
+        states.iter().map(|state| texts.share(&state.0)).collect()
+    }
+}
+
+/// `[state, count, state, count ...]`; all of it, or nothing.
+fn apply(runs: &[u64], states: usize, thread: &mut Thread) {
+    if !runs.len().is_multiple_of(2) {
+        return;
+    }
+    let mut total = 0_u64;
+    for run in runs.chunks_exact(2) {
+        let [state, count] = run else { return };
+        total = total.saturating_add(*count);
+        if *state >= states as u64 || total > thread.samples.len() as u64 {
+            return;
+        }
+    }
+    if total != thread.samples.len() as u64 {
+        return;
+    }
+    let mut samples = thread.samples.iter_mut();
+    for run in runs.chunks_exact(2) {
+        let [state, count] = run else { return };
+        let state = u16::try_from(*state).ok();
+        samples.by_ref().take(usize::try_from(*count).unwrap_or(usize::MAX)).for_each(|sample| sample.state = state);
+    }
+}

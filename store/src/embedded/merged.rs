@@ -1,0 +1,252 @@
+//! Blocks: in the background the profiles of an hour become one, and the hours of a day. Chooses, reads and merges; the
+//! writer writes.
+//!
+//! A block has what is in its profiles but their timelines: names, and sums by thread, state class and stack. It goes with
+//! the oldest segment of what it stands for.
+
+use std::fs::File;
+
+use rusqlite::{Connection, params};
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::{
+    Files,
+    catalogue::{database, signed, unsigned},
+    commit::{BlockSections, HOUR_US},
+    segment,
+};
+use crate::{
+    chunk_store::{StoreError, Want},
+    encoding::{
+        Aggregate, Plain,
+        aggregate::Row,
+        merge::{Likeness, Merger},
+    },
+    item::{ProjectId, StateClass},
+};
+
+/// A block of an hour spans no more: what comes late, a day at once from a spool, is not to become one block. The two
+/// minutes are chunks that hang over on both sides.
+const SPAN_MAX_US: u64 = HOUR_US + 120_000_000;
+/// Larger blocks are not made: merging must stay within about 200 MiB.
+const NODES_MAX: usize = 2 << 20;
+/// The same for sums.
+const ROWS_MAX: usize = 4 << 20;
+
+/// A block to be written.
+#[derive(Debug)]
+pub(super) struct NewBlock {
+    pub(super) project: ProjectId,
+    pub(super) session: i64,
+    pub(super) level: i64,
+    pub(super) hour: u64,
+    pub(super) start_us: u64,
+    pub(super) end_us: u64,
+    pub(super) profiles: u64,
+    pub(super) samples: u64,
+    pub(super) rate_hz: f64,
+    pub(super) children: Vec<i64>,
+    pub(super) sections: BlockSections,
+}
+
+/// Looks for what can be merged.
+#[derive(Debug, Default)]
+pub(super) struct Merging {
+    /// Of these nothing could be made: of too much, or of what is damaged. Not tried again until the next start.
+    given_up: FxHashSet<(i64, i64, i64)>,
+}
+
+/// What a block may be made of.
+struct Child {
+    id: i64,
+    start_us: u64,
+    end_us: u64,
+    profiles: u64,
+    samples: u64,
+    rate_hz: f64,
+    segment: u64,
+    /// Of its segment, which is in the folder of that.
+    segment_hour: u64,
+    hour: u64,
+    offset: u64,
+}
+
+impl Merging {
+    /// Gives each block that can be made to `write`, until it fails or says that it is enough. Hours before `hour` are over.
+    pub(super) fn run(
+        &mut self,
+        connection: &Connection,
+        files: &Files,
+        hour: u64,
+        write: &mut dyn FnMut(NewBlock) -> Result<bool, StoreError>,
+    ) -> Result<(), StoreError> {
+        for level in [1, 2] {
+            let over = if level == 1 { hour } else { hour / 24 * 24 };
+            for (group, session) in groups(connection, level, over)? {
+                if self.given_up.contains(&(level, group, session)) {
+                    continue;
+                }
+                let (project, platform) = session_of(connection, session)?;
+                let mut all_merged = true;
+                for children in children(connection, level, group, session)? {
+                    match merge(files, project, &platform, session, level, &children) {
+                        Some(block) => {
+                            if !write(block)? {
+                                return Ok(());
+                            }
+                        }
+                        None => all_merged = false,
+                    }
+                }
+                if !all_merged {
+                    self.given_up.insert((level, group, session));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Hours (days at level 2) and sessions with something to merge.
+fn groups(connection: &Connection, level: i64, over: u64) -> Result<Vec<(i64, i64)>, StoreError> {
+    let sql = if level == 1 {
+        "SELECT hour, session FROM profiles WHERE block IS NULL AND hour < ? GROUP BY 1, 2 HAVING count(*) > 1"
+    } else {
+        "SELECT hour / 24, session FROM blocks WHERE parent IS NULL AND level = 1 AND hour < ? GROUP BY 1, 2
+         HAVING count(*) > 1"
+    };
+    let ask = || {
+        let mut statement = connection.prepare_cached(sql)?;
+        let rows = statement.query_map(params![signed(over)], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        rows.collect::<rusqlite::Result<Vec<_>>>()
+    };
+    ask().map_err(|source| database("read the catalogue", source))
+}
+
+fn session_of(connection: &Connection, session: i64) -> Result<(ProjectId, String), StoreError> {
+    let ask = || {
+        connection
+            .prepare_cached("SELECT project, identity ->> 'platform' FROM sessions WHERE id = ?")?
+            .query_row(params![session], |row| Ok((ProjectId(row.get::<_, i64>(0)?.cast_unsigned()), row.get(1)?)))
+    };
+    ask().map_err(|source| database("read the catalogue", source))
+}
+
+/// What is to be merged, cut where a block would span too much; only groups of more than one.
+fn children(connection: &Connection, level: i64, group: i64, session: i64) -> Result<Vec<Vec<Child>>, StoreError> {
+    let sql = if level == 1 {
+        "SELECT id, start_us, end_us, 1, samples, rate_hz, segment, hour, offset, hour FROM profiles
+         WHERE block IS NULL AND hour = ? AND session = ? ORDER BY start_us"
+    } else {
+        "SELECT id, start_us, end_us, profiles, samples, rate_hz, segment, hour, offset,
+         (SELECT hour FROM segments WHERE segments.id = segment) FROM blocks
+         WHERE parent IS NULL AND level = 1 AND hour / 24 = ? AND session = ? ORDER BY start_us"
+    };
+    let ask = || {
+        let mut statement = connection.prepare_cached(sql)?;
+        let rows = statement.query_map(params![group, session], |row| {
+            Ok(Child {
+                id: row.get(0)?,
+                start_us: unsigned(row.get(1)?),
+                end_us: unsigned(row.get(2)?),
+                profiles: unsigned(row.get(3)?),
+                samples: unsigned(row.get(4)?),
+                rate_hz: row.get(5)?,
+                segment: unsigned(row.get(6)?),
+                hour: unsigned(row.get(7)?),
+                offset: unsigned(row.get(8)?),
+                segment_hour: unsigned(row.get(9)?),
+            })
+        })?;
+        rows.collect::<rusqlite::Result<Vec<Child>>>()
+    };
+    let all = ask().map_err(|source| database("read the catalogue", source))?;
+    let most = if level == 1 { SPAN_MAX_US } else { 25 * HOUR_US };
+    let mut groups: Vec<Vec<Child>> = Vec::new();
+    for child in all {
+        match groups.last_mut() {
+            Some(group) if group.first().is_some_and(|first| child.end_us.saturating_sub(first.start_us) <= most) => {
+                group.push(child);
+            }
+            _ => groups.push(vec![child]),
+        }
+    }
+    groups.retain(|group| group.len() > 1);
+    Ok(groups)
+}
+
+/// `None`: fewer than two of them can be read, or it would be too large.
+fn merge(
+    files: &Files,
+    project: ProjectId,
+    platform: &str,
+    session: i64,
+    level: i64,
+    children: &[Child],
+) -> Option<NewBlock> {
+    let mut merger = Merger::new(Likeness::Frames);
+    let mut sums = FxHashMap::<(u32, StateClass, u32), (u64, u64)>::default();
+    let mut merged: Vec<&Child> = Vec::new();
+    for child in children {
+        let Some(plain) = files.open(child.segment_hour, child.segment).ok().and_then(|file| read(&file, child.offset))
+        else {
+            continue;
+        };
+        add(&mut merger, &mut sums, &plain, platform);
+        merged.push(child);
+        if merger.symbols().nodes.len() > NODES_MAX || sums.len() > ROWS_MAX {
+            return None;
+        }
+    }
+    if merged.len() < 2 {
+        return None;
+    }
+    let symbols = merger.into_symbols().encode()?;
+    let aggregate = rows(sums).encode()?;
+    let time: f64 = merged.iter().map(|child| span(child)).sum();
+    Some(NewBlock {
+        project,
+        session,
+        level,
+        hour: merged.iter().map(|child| child.hour).min()?,
+        start_us: merged.iter().map(|child| child.start_us).min()?,
+        end_us: merged.iter().map(|child| child.end_us).max()?,
+        profiles: merged.iter().map(|child| child.profiles).sum(),
+        samples: merged.iter().map(|child| child.samples).sum(),
+        rate_hz: merged.iter().map(|child| child.rate_hz * span(child)).sum::<f64>() / time.max(1.0),
+        children: merged.iter().map(|child| child.id).collect(),
+        sections: BlockSections { symbols, aggregate, ..BlockSections::default() },
+    })
+}
+
+/// What a rate weighs.
+fn span(child: &Child) -> f64 {
+    child.end_us.saturating_sub(child.start_us).max(1) as f64
+}
+
+fn read(file: &File, offset: u64) -> Option<Plain> {
+    let want = Want { symbols: true, aggregate: true, ..Want::default() };
+    Plain::decode(&segment::read(file, offset, want).ok()?).ok()
+}
+
+fn add(merger: &mut Merger, sums: &mut FxHashMap<(u32, StateClass, u32), (u64, u64)>, plain: &Plain, platform: &str) {
+    let nodes = merger.nodes(&plain.symbols, platform);
+    let threads = merger.threads(&plain.symbols);
+    for row in &plain.aggregate.rows {
+        let (Some(node), Some(thread)) = (nodes.get(row.node as usize), threads.get(row.thread as usize)) else {
+            continue;
+        };
+        let (us, samples) = sums.entry((*thread, row.class, *node)).or_default();
+        *us = us.saturating_add(row.us);
+        *samples = samples.saturating_add(row.samples);
+    }
+}
+
+fn rows(sums: FxHashMap<(u32, StateClass, u32), (u64, u64)>) -> Aggregate {
+    let mut rows: Vec<Row> = sums
+        .into_iter()
+        .map(|((thread, class, node), (us, samples))| Row { thread, class, node, us, samples })
+        .collect();
+    rows.sort_unstable_by_key(|row| (row.thread, row.class, row.node));
+    Aggregate { rows }
+}

@@ -1,0 +1,213 @@
+//! A tree out of merged stacks: largest children first, the right way up or upside down; and functions, recursion counted
+//! once.
+
+use std::cmp::Reverse;
+
+use rustc_hash::FxHashMap;
+
+use super::{
+    answer::FunctionRow,
+    forest::{Forest, Sum},
+};
+use crate::{
+    encoding::symbols::Node,
+    tree::{self, Function, Shape, Tree},
+};
+
+/// A trie whose children are at hand.
+pub(super) struct Branches {
+    /// Where each node's children begin in `order`; one more than nodes.
+    starts: Vec<u32>,
+    /// Nodes (from 1), children of one parent together, largest first.
+    order: Vec<u32>,
+}
+
+impl Branches {
+    /// `key` decides which child comes first: the one with the least.
+    pub(super) fn of<K: Ord>(nodes: &[Node], key: impl Fn(u32) -> K) -> Self {
+        let mut starts = vec![0_u32; nodes.len() + 2];
+        for node in nodes {
+            if let Some(count) = starts.get_mut(node.parent as usize + 1) {
+                *count += 1;
+            }
+        }
+        let mut sum = 0;
+        for start in &mut starts {
+            sum += *start;
+            *start = sum;
+        }
+        let mut next = starts.clone();
+        let mut order = vec![0_u32; nodes.len()];
+        for (id, node) in (1_u32..).zip(nodes) {
+            let Some(place) = next.get_mut(node.parent as usize) else { continue };
+            if let Some(slot) = order.get_mut(*place as usize) {
+                *slot = id;
+            }
+            *place += 1;
+        }
+        let mut branches = Self { starts, order };
+        for parent in 0..nodes.len() {
+            let range = branches.range(parent);
+            if let Some(children) = branches.order.get_mut(range) {
+                children.sort_by_key(|child| key(*child));
+            }
+        }
+        branches
+    }
+
+    fn range(&self, parent: usize) -> std::ops::Range<usize> {
+        let at = |index: usize| self.starts.get(index).copied().unwrap_or(0) as usize;
+        at(parent)..at(parent + 1)
+    }
+
+    /// Children of a node, largest first.
+    pub(super) fn of_node(&self, parent: u32) -> &[u32] {
+        self.order.get(self.range(parent as usize)).unwrap_or_default()
+    }
+
+    /// Depth first: `enter` with each node and its depth, and whether to go on below it; `leave` when all below it is done.
+    pub(super) fn walk(&self, mut enter: impl FnMut(u32, u32) -> bool, mut leave: impl FnMut(u32)) {
+        // A node, its depth, and whether it has been entered. No recursion: stacks may be deeper than ours.
+        let mut open: Vec<(u32, u32, bool)> = Vec::new();
+        open.extend(self.of_node(0).iter().rev().map(|root| (*root, 0, false)));
+        while let Some((node, depth, entered)) = open.pop() {
+            if entered {
+                leave(node);
+            } else if enter(node, depth) {
+                open.push((node, depth, true));
+                open.extend(self.of_node(node).iter().rev().map(|child| (*child, depth + 1, false)));
+            }
+        }
+    }
+}
+
+/// The merged stacks as a tree.
+pub(super) fn shaped(forest: &Forest, shape: Shape) -> Tree {
+    if shape.inverted { inverted(forest) } else { upright(forest) }
+}
+
+/// Without what took no time and no sample.
+fn upright(forest: &Forest) -> Tree {
+    let totals = forest.totals();
+    build(forest, forest.nodes(), &totals, &forest.weights)
+}
+
+/// The tree upside down: its roots are the functions that took the time themselves, below them who called them.
+fn inverted(forest: &Forest) -> Tree {
+    let mut nodes: Vec<Node> = Vec::new();
+    let mut totals = vec![Sum::default()];
+    let mut own = vec![Sum::default()];
+    let mut known = FxHashMap::<(u32, u32), u32>::default();
+    let all = forest.nodes();
+    for (id, sum) in (0_u32..).zip(&forest.weights).skip(1).filter(|(_, sum)| **sum != Sum::default()) {
+        let (mut at, mut below) = (id, 0);
+        while let Some(node) = (at as usize).checked_sub(1).and_then(|at| all.get(at)) {
+            below = *known.entry((below, node.frame)).or_insert_with(|| {
+                nodes.push(Node { parent: below, frame: node.frame });
+                totals.push(Sum::default());
+                own.push(Sum::default());
+                u32::try_from(nodes.len()).unwrap_or(u32::MAX)
+            });
+            if let Some(total) = totals.get_mut(below as usize) {
+                total.add(*sum);
+            }
+            at = node.parent;
+        }
+        if let Some(end) = own.get_mut(below as usize) {
+            end.add(*sum);
+        }
+    }
+    if let (Some(all), Some(real)) = (totals.first_mut(), forest.totals().first()) {
+        *all = *real;
+    }
+    build(forest, &nodes, &totals, &own)
+}
+
+fn build(forest: &Forest, nodes: &[Node], totals: &[Sum], own: &[Sum]) -> Tree {
+    let functions = forest.functions();
+    let ranks = ranks(&functions);
+    let sum = |sums: &[Sum], node: u32| sums.get(node as usize).copied().unwrap_or_default();
+    let mut numbers = vec![None; functions.len()];
+    let mut tree = Tree {
+        total: sum(totals, 0).weight,
+        idle: forest.idle().weight,
+        nodes: Vec::with_capacity(nodes.len()),
+        functions: Vec::new(),
+    };
+    let enter = |id: u32, depth: u32| {
+        let total = sum(totals, id).weight;
+        let frame = nodes.get((id as usize).saturating_sub(1)).map_or(0, |node| node.frame as usize);
+        let (Some(number), true) = (numbers.get_mut(frame), total != tree::Weight::default()) else { return false };
+        let function = *number.get_or_insert_with(|| {
+            tree.functions.extend(functions.get(frame).cloned());
+            u32::try_from(tree.functions.len() - 1).unwrap_or(u32::MAX)
+        });
+        tree.nodes.push(tree::Node { function, depth, total, own: sum(own, id).weight });
+        true
+    };
+    let key = |id: u32| {
+        let frame = nodes.get((id as usize).saturating_sub(1)).map_or(0, |node| node.frame as usize);
+        (Reverse(sum(totals, id).weight.us), ranks.get(frame).copied())
+    };
+    Branches::of(nodes, key).walk(enter, |_| ());
+    tree
+}
+
+/// Each function's place in the alphabet: siblings that took the same time stand in an order that does not change from one
+/// answer to the next.
+pub(super) fn ranks(functions: &[Function]) -> Vec<u32> {
+    let mut order: Vec<usize> = (0..functions.len()).collect();
+    order.sort_by_key(|at| functions.get(*at).map(|f| (&f.name, &f.module, &f.package, &f.path, &f.file, f.line)));
+    let mut ranks = vec![0; functions.len()];
+    for (rank, at) in (0_u32..).zip(order) {
+        if let Some(place) = ranks.get_mut(at) {
+            *place = rank;
+        }
+    }
+    ranks
+}
+
+/// The time of each function by its frame's index: own, and total with recursion counted once.
+pub(super) fn by_function(forest: &Forest) -> Vec<(Sum, Sum)> {
+    let totals = forest.totals();
+    let nodes = forest.nodes();
+    let mut sums = vec![(Sum::default(), Sum::default()); forest.symbols().frames.len()];
+    // How often each function is on the way from the root to here.
+    let on_stack = std::cell::RefCell::new(vec![0_u32; sums.len()]);
+    let frame = |id: u32| nodes.get((id as usize).saturating_sub(1)).map_or(0, |node| node.frame as usize);
+    let enter = |id: u32, _| {
+        let frame = frame(id);
+        if let (Some((own, total)), Some(above)) = (sums.get_mut(frame), on_stack.borrow_mut().get_mut(frame)) {
+            own.add(forest.weights.get(id as usize).copied().unwrap_or_default());
+            if *above == 0 {
+                total.add(totals.get(id as usize).copied().unwrap_or_default());
+            }
+            *above += 1;
+        }
+        true
+    };
+    let leave = |id: u32| {
+        if let Some(above) = on_stack.borrow_mut().get_mut(frame(id)) {
+            *above -= 1;
+        }
+    };
+    Branches::of(nodes, |_| ()).walk(enter, leave);
+    sums
+}
+
+/// The table of functions, the largest own time first.
+pub(super) fn functions(forest: &Forest) -> Vec<FunctionRow> {
+    let row = |(function, (own, total)): (_, (Sum, Sum))| FunctionRow {
+        function,
+        own: own.weight,
+        total: total.weight,
+        frequency: total.ticks,
+    };
+    let mut rows: Vec<FunctionRow> = forest.functions().into_iter().zip(by_function(forest)).map(row).collect();
+    rows.retain(|row| row.total != tree::Weight::default());
+    rows.sort_by(|a, b| {
+        let key = |row: &FunctionRow| (row.own.us, row.total.us);
+        key(b).cmp(&key(a)).then_with(|| a.function.name.cmp(&b.function.name))
+    });
+    rows
+}

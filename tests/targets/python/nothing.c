@@ -1,0 +1,1 @@
+// The programs of Python are linked from flags; a compiler is given a source all the same.
