@@ -53,6 +53,17 @@ pub struct Run {
     pub took: Duration,
 }
 
+impl Run {
+    /// A figure of its closing line, such as `samples` (`8026 samples`) or `lost` (`lost 1972`); 0 where that says nothing.
+    pub fn figure(&self, of: &str) -> u64 {
+        let line = self.stderr.lines().rev().find(|line| line.contains(" samples"));
+        let words: Vec<&str> = line.unwrap_or_default().split([' ', ';']).collect();
+        let Some(at) = words.iter().position(|word| *word == of) else { return 0 };
+        let beside = if of == "samples" { at.checked_sub(1) } else { Some(at + 1) };
+        beside.and_then(|at| words.get(at)).and_then(|word| word.parse().ok()).unwrap_or(0)
+    }
+}
+
 /// A running agent. Dropping it kills it.
 #[derive(Debug)]
 pub struct Agent {

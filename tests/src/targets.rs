@@ -15,6 +15,7 @@ use std::{
 use nix::{
     fcntl::{Flock, FlockArg},
     sys::signal::{Signal, kill},
+    time::{clock_getcpuclockid, clock_gettime},
     unistd::Pid,
 };
 use serde_json::Value;
@@ -74,6 +75,12 @@ impl Program {
     /// Its process id.
     pub fn pid(&self) -> i32 {
         i32::try_from(self.child.id()).unwrap()
+    }
+
+    /// How long its threads have had a CPU since its start, as its clock says it (`clock_getcpuclockid(3)`).
+    pub fn on_cpu(&self) -> Duration {
+        let clock = clock_getcpuclockid(Pid::from_raw(self.pid())).unwrap();
+        clock_gettime(clock).unwrap().into()
     }
 
     /// Sends it a signal.

@@ -33,6 +33,8 @@ pub struct PtraceReader {
     quiet: Quiet,
     looker: Looker,
     stops: Stops,
+    /// For when we were last to be woken, `CLOCK_MONOTONIC`, ns.
+    due: u64,
     /// We may be real-time.
     may_hurry: bool,
 }
@@ -55,6 +57,7 @@ impl PtraceReader {
             quiet: Quiet::default(),
             looker: Looker::new(run_count_moves(), settings),
             stops: Stops::new(heartbeat, settings.native)?,
+            due: monotonic_ns(),
             // Who is late for a tick samples what others do at the end of their time slice, and who holds a thread stopped
             // must not wait for a CPU. Not permitted: so be it.
             may_hurry: sys::set_urgency(Urgency::Now).is_ok(),
@@ -167,7 +170,7 @@ impl Reader for PtraceReader {
         }
         threads.count_left_out(&mut account.counters);
         let Seen { mut reads, to_stop, mut ended, unsettled, .. } = seen;
-        self.stops.read_all(&to_stop, Errand { threads, modules, python, account, now }, &mut reads);
+        self.stops.read_all(&to_stop, Errand { threads, modules, python, account, due: self.due }, &mut reads);
         ended.extend(reads.iter().filter(|(_, read)| matches!(read, Read::Ended)).map(|(tid, _)| *tid));
         reads.retain(|(_, read)| !matches!(read, Read::Ended));
         for tid in ended {
@@ -183,6 +186,7 @@ impl Reader for PtraceReader {
     }
 
     fn idle(&mut self, deadline: u64) {
+        self.due = deadline;
         self.stops.idle(deadline);
     }
 

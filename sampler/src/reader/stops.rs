@@ -47,8 +47,6 @@ const SPIN_NS: u64 = 50_000;
 const LIFE_NS: u64 = 20_000_000;
 /// No further thread is interrupted while those that are will take so long to read: it would stand still and wait.
 const AT_ONCE_NS: u64 = 150_000;
-/// From the moment that we are given a CPU until a tick reads its clock: a few microseconds, more on a cold cache.
-const WAKE_NS: u64 = 20_000;
 /// How often a late stop is looked for when no signal tells of it, and life is shown to the watchdog.
 const LATE_LOOK_NS: u64 = 50_000_000;
 
@@ -95,8 +93,8 @@ pub(super) struct Errand<'t> {
     pub(super) modules: &'t ModuleMap,
     pub(super) python: Option<&'t Process>,
     pub(super) account: &'t mut Account,
-    /// When the tick began, `CLOCK_MONOTONIC`.
-    pub(super) now: u64,
+    /// For when the tick was due, `CLOCK_MONOTONIC`, ns: nobody lost a CPU to it before.
+    pub(super) due: u64,
 }
 
 impl Stops {
@@ -231,7 +229,7 @@ impl Stops {
         let done = monotonic_ns();
         // The window is over.
         let switched = schedstat.is_none() || schedstat != flight.schedstat;
-        let on_cpu = !switched || was_displaced(flight.schedstat, schedstat, stopped_at.saturating_sub(errand.now));
+        let on_cpu = !switched || was_displaced(flight.schedstat, schedstat, stopped_at.saturating_sub(errand.due));
         let account = &mut *errand.account;
         let held = done.saturating_sub(if switched { stopped_at } else { flight.sent });
         account.stopped_ns = account.stopped_ns.saturating_add(held);
@@ -477,12 +475,12 @@ fn wind_back(tid: Tid, registers: &user_regs_struct) {
     let _ = ptrace::setregs(NixPid::from_raw(tid.0), back);
 }
 
-/// Whether a thread that was put on a CPU again since the tick had one until the tick: where every CPU is busy, the tick
-/// itself takes one away from somebody, who then waits no longer than we have been at work.
-fn was_displaced(before: Option<Schedstat>, after: Option<Schedstat>, since_tick_ns: u64) -> bool {
+/// Whether a thread that was put on a CPU again since the tick had one when the tick was due: where every CPU is busy, the
+/// tick itself takes one away from somebody, who then has waited no longer than since then.
+fn was_displaced(before: Option<Schedstat>, after: Option<Schedstat>, since_due_ns: u64) -> bool {
     let (Some(before), Some(after)) = (before, after) else { return false };
     let once = after.run_count.saturating_sub(before.run_count) == 1;
-    once && after.waited_ns.saturating_sub(before.waited_ns) <= since_tick_ns.saturating_add(WAKE_NS)
+    once && after.waited_ns.saturating_sub(before.waited_ns) <= since_due_ns
 }
 
 fn state_at_stop(group_stopped: bool, on_cpu: bool) -> ThreadState {

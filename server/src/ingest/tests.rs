@@ -1,11 +1,6 @@
 //! The endpoint without a socket: what SDKs sent, and what else may come.
 
-use std::{
-    fmt::Write as _,
-    io::Read as _,
-    path::Path,
-    sync::Arc,
-};
+use std::{fmt::Write as _, io::Read as _, path::Path, sync::Arc};
 
 use axum::{
     body::Body,

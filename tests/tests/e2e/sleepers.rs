@@ -62,7 +62,13 @@ fn event_loop() {
     let seen = target.finish();
     assert_eq!(seen["eintr"], 0, "{seen}");
     assert!(seen["waits_per_s"].as_u64().unwrap() > 3000, "{seen}");
-    assert!(samples(&collapsed(&run.stdout), "event_loop") > 4000, "{}", run.stderr);
+    // A wait of 100 us is often over before it is read: then the sample is lost, and counted. Two threads.
+    let [taken, lost, skipped, late] = ["samples", "lost", "skipped", "late"].map(|figure| run.figure(figure));
+    let looks = taken + lost + skipped;
+    assert!((9_500..=10_200).contains(&looks), "{looks}: {}", run.stderr);
+    let shown: u64 = collapsed(&run.stdout).iter().map(|stack| stack.count).sum();
+    assert!(shown + late >= taken - taken / 100 && shown <= taken, "{shown} of {taken}: {}", run.stderr);
+    assert!(samples(&collapsed(&run.stdout), "event_loop") > 2000, "{}", run.stderr);
 }
 
 /// Check that `read` on a socket with a timeout sees no EINTR.
