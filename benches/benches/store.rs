@@ -27,11 +27,13 @@ use store::{
     testing::Process,
     tree::Shape,
 };
+use tests::serving::{Connection, Serving, free_port};
 use uuid::Uuid;
 
 const PROJECT: ProjectId = ProjectId(1);
 const MINUTE: u64 = 60_000_000;
 const HOUR: u64 = 60 * MINUTE;
+const YEAR_2100: u64 = 4_102_444_800_000_000;
 const START: u64 = 1_790_000_000_000_000 / (24 * HOUR) * (24 * HOUR);
 
 fn main() {
@@ -45,7 +47,10 @@ fn main() {
         ..Selection::new(PROJECT, Window { from_us: START + from, to_us: START + to })
     };
     let all = Selection::new(PROJECT, Window { from_us: 0, to_us: u64::MAX });
-    println!("| question | limit | cold | warm (median of 5) | parts | profiles |\n|---|---|---|---|---|---|");
+    println!(
+        "| question | limit | HTTP, first | HTTP, median of 5 | in the program, first | median of 5 | parts | profiles | bytes |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|");
     ask(dir.path(), "1 h, last, 60 chunks", 60, &one(days * 24 * HOUR, (days * 24 + 1) * HOUR));
     ask(dir.path(), "1 h, merged, cut", 60, &one(5 * HOUR + 30 * MINUTE + 1, 6 * HOUR + 30 * MINUTE + 1));
     ask(dir.path(), "24 h, whole", 200, &one(0, 24 * HOUR));
@@ -128,18 +133,49 @@ fn moved(profile: &Received, start_us: u64) -> Received {
 }
 
 fn ask(dir: &Path, what: &str, limit_ms: u64, selection: &Selection) {
-    let mut times = Vec::new();
     let (mut parts, mut profiles) = (0, 0);
-    for _ in 0..6 {
+    let inside = times(|| {
         // Opened anew: nothing of ours is warm; the kernel's pages are.
-        let began = Instant::now();
         let queries = Queries { store: Arc::new(Embedded::open_read_only(dir).unwrap()), live: None };
+        let began = Instant::now();
         let answer = queries.tree(selection, Shape::default()).unwrap();
-        times.push(began.elapsed());
+        let took = began.elapsed();
         parts = queries.store.plan(selection, store::chunk_store::Grain::Blocks).unwrap().len();
         profiles = answer.covers.profiles;
-    }
-    let first = times.remove(0);
-    times.sort_unstable();
-    println!("| {what} | {limit_ms} ms | {first:.1?} | {:.1?} | {parts} | {profiles} |", times[2]);
+        took
+    });
+    let profilers: String = selection.profilers.iter().map(|id| format!("&profiler={}", id.simple())).collect();
+    let Window { from_us, to_us } = selection.window;
+    let seconds = |us: u64| format!("{}.{:06}", us / 1_000_000, us % 1_000_000);
+    let (from, to) = (seconds(from_us), seconds(to_us.min(YEAR_2100)));
+    let question = format!("/api/v1/tree?project=1&from={from}&to={to}{profilers}");
+    let mut bytes = 0;
+    let through_http = times(|| {
+        // A server of its own each time, for the same reason.
+        let mut serving = Serving::spawn(dir, free_port(), &dir.join("log"));
+        serving.ready();
+        let began = Instant::now();
+        let answer = Connection::open(serving.port).unwrap().get(&question).unwrap();
+        let took = began.elapsed();
+        let text = String::from_utf8_lossy(&answer.body);
+        assert!(
+            answer.status == 200 && text.contains(&format!("\"profiles\":{profiles},")),
+            "{}",
+            &text[..text.len().min(500)]
+        );
+        bytes = answer.body.len();
+        took
+    });
+    println!(
+        "| {what} | {limit_ms} ms | {:.1?} | {:.1?} | {:.1?} | {:.1?} | {parts} | {profiles} | {bytes} |",
+        through_http.0, through_http.1, inside.0, inside.1
+    );
+}
+
+/// The first time, and the median of five more.
+fn times(mut ask: impl FnMut() -> Duration) -> (Duration, Duration) {
+    let first = ask();
+    let mut more: Vec<Duration> = (0..5).map(|_| ask()).collect();
+    more.sort_unstable();
+    (first, more[2])
 }

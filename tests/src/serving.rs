@@ -19,7 +19,8 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// A running server. Dropping it is `kill -9`.
 #[derive(Debug)]
 pub struct Serving {
-    program: Program,
+    /// The process.
+    pub program: Program,
     began: Instant,
     /// Where it listens.
     pub port: u16,

@@ -2,16 +2,17 @@
 //! served meanwhile.
 
 use std::{
-    fs,
-    io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::{SocketAddr, TcpStream},
-    process::{Child, Command, Stdio},
+    io::{Read as _, Write as _},
+    net::TcpStream,
     time::{Duration, Instant},
 };
 
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::{
+    resource::{Resource, getrlimit, setrlimit},
+    signal::Signal,
+};
 use server::testing::compressed;
-use tests::agent::binary;
+use tests::serving::{Serving, free_port};
 
 /// A chunk that is taken, with an id of its own.
 const CHUNK: &str = r#"{"version":"2","profiler_id":"5f0c1a7e9b3d4c62a81e7d40b6f2937c","chunk_id":"@","platform":"rust",
@@ -21,8 +22,7 @@ const CHUNK: &str = r#"{"version":"2","profiler_id":"5f0c1a7e9b3d4c62a81e7d40b6f
 const MEMORY_MAX_KB: u64 = 900 << 10;
 
 struct Served {
-    child: Child,
-    address: SocketAddr,
+    serving: Serving,
     key: String,
     _folder: tempfile::TempDir,
 }
@@ -30,19 +30,13 @@ struct Served {
 impl Served {
     fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut command = Command::new(binary());
-        command.args(["serve", "--listen", "127.0.0.1:0", "--store"]).arg(folder.path());
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let page = lines.next().unwrap().unwrap();
-        let dsn = lines.next().unwrap().unwrap();
-        let address = page.trim_start_matches("http://").trim_end_matches('/').parse().unwrap();
-        let key = dsn.split("http://").nth(1).unwrap().split('@').next().unwrap().to_owned();
-        Self { child, address, key, _folder: folder }
+        let mut serving = Serving::spawn(&folder.path().join("store"), free_port(), &folder.path().join("log"));
+        let key = serving.ready().0;
+        Self { serving, key, _folder: folder }
     }
 
     fn connect(&self) -> TcpStream {
-        let stream = TcpStream::connect(self.address).unwrap();
+        let stream = TcpStream::connect(("127.0.0.1", self.serving.port)).unwrap();
         stream.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
         stream
     }
@@ -83,16 +77,7 @@ impl Served {
     }
 
     fn peak_kb(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse().unwrap()
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.serving.program.peak_kb()
     }
 }
 
@@ -141,7 +126,7 @@ fn slow_clients() {
     let many = usize::try_from(hard).unwrap().saturating_sub(200).min(12_000);
     let mut slow = Vec::new();
     for number in 0..many {
-        let Ok(mut stream) = TcpStream::connect(served.address) else { break };
+        let Ok(mut stream) = TcpStream::connect(("127.0.0.1", served.serving.port)) else { break };
         let start = match number % 3 {
             0 => String::new(),
             1 => served.head("X-A: b").trim_end().to_owned(),
@@ -177,10 +162,7 @@ fn garbage_and_the_end() {
     }
     let idle: Vec<TcpStream> = (0..10).map(|_| served.connect()).collect();
     served.honest(1);
-    let pid = nix::unistd::Pid::from_raw(i32::try_from(served.child.id()).unwrap());
-    let began = Instant::now();
-    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
-    assert!(served.child.wait().unwrap().success());
-    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    served.serving.program.signal(Signal::SIGTERM);
+    assert!(served.serving.program.wait(Duration::from_secs(5)).success());
     drop(idle);
 }

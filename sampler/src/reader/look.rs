@@ -151,8 +151,7 @@ impl Looker {
         };
         match procfs::parse_syscall(text) {
             None => skip(scene.account, "syscall_unreadable"),
-            Some(Syscall::Running) if scene.now < thread.retry_at => skip(scene.account, "traced_by_other"),
-            Some(Syscall::Running) => Look::Stop,
+            Some(Syscall::Running) => stop(thread, scene),
             Some(Syscall::In { sp, pc, .. }) if seen.is_group_stopped(scene.target.pid, thread.tid) => {
                 self.look_stopped(thread, scene, hands, (sp, pc))
             }
@@ -169,7 +168,8 @@ impl Looker {
         }
     }
 
-    /// A thread that is blocked outside a system call: stopped, traced, or in a page fault.
+    /// A thread that is blocked outside a system call: stopped, traced, or in a page fault. Or one that was let go a moment
+    /// ago, and that its CPU, paused by the machine below it, has not taken back yet (`TASK_WAKING`, shown as `R`).
     fn look_outside(
         &mut self,
         thread: &mut Thread,
@@ -179,6 +179,7 @@ impl Looker {
     ) -> Look {
         let state = match procfs::thread_stat(scene.target.pid, thread.tid).map(|stat| stat.state) {
             Ok(b'T') => return self.look_stopped(thread, scene, hands, (sp, pc)),
+            Ok(b'R') => return stop(thread, scene),
             Ok(b't') => ThreadState::Traced,
             Ok(b'Z' | b'X') | Err(_) => return Look::Ended,
             Ok(_) => ThreadState::Blocked,
@@ -205,7 +206,7 @@ impl Looker {
             let registers = Registers::blocked(sp, pc);
             return self.snapshot(thread, scene, hands, Found { state, registers, futex: None });
         }
-        if scene.now < thread.retry_at { skip(scene.account, "traced_by_other") } else { Look::Stop }
+        stop(thread, scene)
     }
 
     /// Copies the stack of a sleeper, and proves by its run count that it slept all the while.
@@ -284,6 +285,11 @@ impl Seen {
         let ask = || procfs::thread_stat(pid, tid).is_ok_and(|stat| stat.state == b'T');
         *self.group_stopped.get_or_insert_with(ask)
     }
+}
+
+/// To be stopped, unless another tracer had it a moment ago.
+fn stop(thread: &Thread, scene: &mut Scene<'_>) -> Look {
+    if scene.now < thread.retry_at { skip(scene.account, "traced_by_other") } else { Look::Stop }
 }
 
 /// Whether the thread of a kept descriptor has not ended.

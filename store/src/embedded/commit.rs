@@ -12,18 +12,18 @@ use std::{
 };
 
 use profile::received::Head;
-use rusqlite::{Connection, Transaction, params};
+use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 use rustc_hash::FxHashSet;
 use uuid::Uuid;
 
 use super::{
-    catalogue::{database, signed},
+    catalogue::{database, signed, unsigned},
     merged::NewBlock,
     prepared::{Prepared, PreparedProfile},
     segment::{self, FILE_MAGIC, Kind},
 };
 use crate::{
-    chunk_store::{Sections, StoreError},
+    chunk_store::{Sections, StoreError, Want},
     item::{Appended, ProjectId},
 };
 
@@ -50,6 +50,22 @@ struct Open {
     file: File,
     /// Committed.
     bytes: u64,
+}
+
+/// A profile that is to be written.
+#[derive(Debug)]
+struct New<'b> {
+    profile: &'b PreparedProfile,
+    /// The row whose record cannot be read any more.
+    replaces: Option<i64>,
+}
+
+/// A profile that has a row.
+#[derive(Debug)]
+struct KnownProfile {
+    row: i64,
+    /// Its record is as it was written.
+    is_sound: bool,
 }
 
 /// Where a record stands.
@@ -82,15 +98,18 @@ impl Committer {
         let (new, appended) = self.new_profiles(batches)?;
         let mut records = Vec::new();
         let mut places = Vec::new();
-        for profile in &new {
+        for New { profile, .. } in &new {
             let before = records.len() as u64;
             let description = profile.head_json.as_bytes();
             segment::write(&mut records, Kind::Profile, profile.project.0, description, &profile.sections);
             places.push((before, segment::record_bytes(description, &profile.sections)));
         }
         self.write(&records, &places, |transaction, hour, places| {
-            for (profile, place) in new.iter().zip(places) {
-                insert_profile(transaction, profile, *place, hour, now_us)?;
+            for (New { profile, replaces }, place) in new.iter().zip(places) {
+                match replaces {
+                    Some(row) => replace_record(transaction, *row, *place, hour)?,
+                    None => insert_profile(transaction, profile, *place, hour, now_us)?,
+                }
             }
             batches.iter().try_for_each(|batch| insert_small(transaction, batch, hour))
         })?;
@@ -107,11 +126,8 @@ impl Committer {
         })
     }
 
-    /// The profiles that are not there yet, each once, and what to answer to each batch.
-    fn new_profiles<'b>(
-        &self,
-        batches: &'b [Prepared],
-    ) -> Result<(Vec<&'b PreparedProfile>, Vec<Appended>), StoreError> {
+    /// The profiles that are not there yet or cannot be read any more, each once, and what to answer to each batch.
+    fn new_profiles<'b>(&self, batches: &'b [Prepared]) -> Result<(Vec<New<'b>>, Vec<Appended>), StoreError> {
         let mut seen = FxHashSet::<(ProjectId, Uuid, Uuid)>::default();
         let mut new = Vec::new();
         let mut answers = Vec::new();
@@ -119,13 +135,13 @@ impl Committer {
             let mut appended = Appended::default();
             for profile in &batch.profiles {
                 let Head { profiler_id, chunk_id, .. } = profile.head;
-                let is_new = seen.insert((profile.project, profiler_id, chunk_id))
-                    && !self.is_known(profile.project, profiler_id, chunk_id)?;
-                if is_new {
-                    new.push(profile);
-                    appended.profiles += 1;
-                } else {
+                let known = self.known(profile.project, profiler_id, chunk_id)?;
+                let is_there = known.as_ref().is_some_and(|known| known.is_sound);
+                if is_there || !seen.insert((profile.project, profiler_id, chunk_id)) {
                     appended.known += 1;
+                } else {
+                    new.push(New { profile, replaces: known.map(|known| known.row) });
+                    appended.profiles += 1;
                 }
             }
             answers.push(appended);
@@ -133,13 +149,30 @@ impl Committer {
         Ok((new, answers))
     }
 
-    fn is_known(&self, project: ProjectId, profiler: Uuid, chunk: Uuid) -> Result<bool, StoreError> {
+    /// What is there of a profile. Its record is read: who sends again what a disk has lost since gives it back.
+    fn known(&self, project: ProjectId, profiler: Uuid, chunk: Uuid) -> Result<Option<KnownProfile>, StoreError> {
         let ask = || {
             self.connection
-                .prepare_cached("SELECT 1 FROM profiles WHERE project = ? AND profiler_id = ? AND chunk_id = ?")?
-                .exists(params![project.0.cast_signed(), profiler.as_bytes(), chunk.as_bytes()])
+                .prepare_cached(
+                    "SELECT p.id, s.hour, p.segment, p.offset FROM profiles p LEFT JOIN segments s ON s.id = p.segment
+                     WHERE project = ? AND profiler_id = ? AND chunk_id = ?",
+                )?
+                .query_row(params![project.0.cast_signed(), profiler.as_bytes(), chunk.as_bytes()], |row| {
+                    let hour = row.get::<_, Option<i64>>(1)?.map(unsigned);
+                    Ok((row.get(0)?, hour, unsigned(row.get(2)?), unsigned(row.get(3)?)))
+                })
+                .optional()
         };
-        ask().map_err(|source| database("read the catalogue", source))
+        let known = ask().map_err(|source| database("read the catalogue", source))?;
+        Ok(known.map(|(row, hour, segment, offset)| KnownProfile {
+            row,
+            is_sound: hour.is_some_and(|hour| self.is_sound(hour, segment, offset)),
+        }))
+    }
+
+    fn is_sound(&self, hour: u64, segment: u64, offset: u64) -> bool {
+        let all = Want { symbols: true, aggregate: true, timeline: true, measurements: true };
+        File::open(segment_path(&self.dir, hour, segment)).is_ok_and(|file| segment::read(&file, offset, all).is_ok())
     }
 
     /// Writes `records`, makes them durable, and commits `rows`, which get the places of the records.
@@ -225,6 +258,8 @@ impl Committer {
     }
 
     /// After a failed write nothing is known of what the file has: what is committed stays, the next write begins another.
+    /// If rows that could not be synced outlive a crash all the same, their records are gone, and who sends them again,
+    /// for nobody was told that they are kept, gives them back.
     fn abandon(&mut self) {
         let Some(open) = self.open.take() else { return };
         let is_empty = open.bytes == FILE_MAGIC.len() as u64;
@@ -288,6 +323,14 @@ fn insert_profile(
     transaction
         .prepare_cached("UPDATE longest SET profile_us = max(profile_us, ?)")?
         .execute(params![signed(head.end_us.saturating_sub(head.start_us))])?;
+    Ok(())
+}
+
+/// A block that stands for the profile has it from before, and goes on standing for it.
+fn replace_record(transaction: &Transaction<'_>, row: i64, place: Place, hour: u64) -> rusqlite::Result<()> {
+    transaction
+        .prepare_cached("UPDATE profiles SET segment = ?, offset = ?, bytes = ?, hour = ? WHERE id = ?")?
+        .execute(params![signed(place.segment), signed(place.offset), signed(place.bytes), signed(hour), row])?;
     Ok(())
 }
 
@@ -381,7 +424,8 @@ pub(super) fn hour_name(hour: u64) -> String {
     at.map_or_else(|| format!("hour-{hour}"), |at| at.strftime("%Y-%m-%dT%H").to_string())
 }
 
-fn sync_folder(folder: &Path) -> io::Result<()> {
+/// Makes the names in a folder durable.
+pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 

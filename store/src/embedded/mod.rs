@@ -132,6 +132,8 @@ impl Embedded {
         fs::create_dir_all(commit::partitions(dir)).map_err(io)?;
         let lock = lock(dir)?;
         let connection = catalogue::open_writer(&catalogue_path(dir))?;
+        // The catalogue's name must be as durable as what it holds.
+        commit::sync_folder(dir).map_err(io)?;
         recover::recover(dir, &connection)?;
         let reading = Arc::new(Reading::new(dir));
         let committer = Committer::new(dir, connection, settings.segment_bytes_max)?;

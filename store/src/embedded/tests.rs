@@ -99,7 +99,7 @@ fn locked() {
     "#);
 }
 
-/// Check that damage costs what it hits and nothing else, and is named.
+/// Check that damage costs what it hits and nothing else, is named, and is mended by who sends the same again.
 #[test]
 fn damaged() {
     let dir = tempfile::tempdir().unwrap();
@@ -129,6 +129,19 @@ fn damaged() {
     assert_eq!(report.damaged.len(), 3);
     assert!(!report.is_sound() && report.catalogue.is_empty());
     assert_eq!(report.files.len(), 2, "one too short, one missing: {:?}", report.files);
+    drop(queries);
+    let store = Embedded::open(dir.path()).unwrap();
+    let again: Vec<Appended> = all.iter().map(|received| keep(&store, received).unwrap()).collect();
+    let (new, known) = (Appended { profiles: 1, known: 0 }, Appended { profiles: 0, known: 1 });
+    assert_eq!(again, [known, new, new, new, known]);
+    let queries = Queries { store: Arc::new(store), live: None };
+    let mended = queries.functions(&selection, false).unwrap();
+    assert_eq!((mended.covers.profiles, mended.covers.damaged.len()), (5, 0));
+    let expected = naive::functions(&naive::stays(&all, &selection), false);
+    assert_eq!(mended.of.len(), expected.len());
+    for row in &mended.of {
+        assert_eq!(expected[&naive::show(&row.function)], (row.own, row.total));
+    }
     assert_snapshot!(damage.collect::<String>(), @r#"
     partitions/2026-09-21T14/segment-2 at 16: the checksum of its symbols is wrong
     partitions/2026-09-21T14/segment-3 at 16: the file ends before

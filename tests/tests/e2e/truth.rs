@@ -10,23 +10,30 @@ use tests::{
 };
 
 /// Check that functions with known shares of the CPU get these shares of the samples, within three standard errors over
-/// 30 s, that every stack reaches its root, and that the rate is kept.
+/// 30 s, that every stack reaches its root, and that the rate is kept. Of chance, one of 120 runs is outside: then it is
+/// asked again.
 #[test]
-#[allow(clippy::cast_precision_loss, reason = "some thousand samples")]
 fn shares() {
     let _turn = turn();
-    let Some(mut target) = Program::start("busy_shares", &["31"]) else { return };
+    assert!(is_within() || is_within(), "twice more than three standard errors off");
+}
+
+#[allow(clippy::cast_precision_loss, reason = "some thousand samples")]
+fn is_within() -> bool {
+    let Some(mut target) = Program::start("busy_shares", &["31"]) else { return true };
     let run = record(target.pid(), 30, &["--on-cpu"]).wait(Duration::from_mins(1));
     let stacks = collapsed(&run.stdout);
     let names = ["seventy", "twenty", "ten"];
     let counts = names.map(|name| samples(&stacks, name));
     let all = counts.iter().sum::<u64>() as f64;
     let was = target.report();
+    let mut is_within = true;
     for (name, count) in names.iter().zip(counts) {
         let share = was[name].as_f64().unwrap();
         let error = (share * (1.0 - share) / all).sqrt();
         let seen = count as f64 / all;
-        assert!((seen - share).abs() < 3.0 * error, "{name}: {seen:.4}, was {share:.4} +- {error:.4}\n{}", run.stdout);
+        println!("{name}: {seen:.4}, was {share:.4} +- {error:.4}");
+        is_within &= (seen - share).abs() < 3.0 * error;
     }
     let rootless: Vec<_> =
         stacks.iter().filter(|stack| !["_start", "clone3", "__clone3"].contains(&stack.frames[0].as_str())).collect();
@@ -34,6 +41,7 @@ fn shares() {
     // Less than 101 a second is what others had of the CPU meanwhile; more would be wrong.
     let busy = samples(&stacks, "work") as f64;
     assert!(busy > 0.5 * 30.0 * 101.0 && busy < 1.01 * 30.0 * 101.0, "{busy} samples");
+    is_within
 }
 
 /// Check that a thread counts as on a CPU although each tick takes that very CPU away from it: there is only one.
@@ -51,10 +59,10 @@ fn on_the_only_cpu() {
     sched_setaffinity(us, &before).unwrap();
     let idle = target.on_cpu();
     let run = agent.wait(Duration::from_mins(1));
-    let had = target.on_cpu().saturating_sub(idle).as_secs_f64();
+    let had = target.on_cpu().saturating_sub(idle).as_secs_f64().min(3.0);
     let spun = samples(&collapsed(&run.stdout), "spin_until");
-    // Of the CPU time that it had, and not of the three seconds: others may want that CPU, too. It runs a little longer
-    // than it is recorded. A handful where waiting for us counts as waiting.
+    // Of the CPU time that it had, and not of the three seconds: others may want that CPU, too. A handful where waiting
+    // for us counts as waiting.
     #[allow(clippy::cast_precision_loss, reason = "a few hundred")]
     let seen = spun as f64;
     assert!(seen > had * 101.0 * 0.75, "{spun} samples in {had} s on the CPU: {}\n{}", run.stderr, run.stdout);

@@ -6,7 +6,7 @@ use insta::assert_snapshot;
 use proptest::prelude::*;
 
 use super::*;
-use crate::wire::{Refusal, envelope};
+use crate::wire::{Refusal, envelope, write};
 
 mod own_key;
 mod rules;
@@ -246,4 +246,23 @@ fn node_stream() {
       span #5 in #4 under #3 of #3 by #1 on -: cart.price price the cart ok, 0.4 s
       span #3 in #4 under - of #3 by #1 on -: http.server GET /orders ok, 0.4 s
     "#);
+}
+
+/// Check that what is given back as a chunk is read as what it was.
+#[test]
+fn written_and_read() {
+    let mut many = 0;
+    for file in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data")).unwrap() {
+        let file = file.unwrap().file_name().into_string().unwrap();
+        let name = file.strip_suffix(".envelope.gz").unwrap();
+        let bytes = sent(name);
+        for item in envelope::parse(&bytes).unwrap().items.iter().filter(|item| item.kind() == "profile_chunk") {
+            let first = chunk(item.payload(&bytes), item.header("platform")).unwrap().received;
+            let mut written = Vec::new();
+            write(&first, &mut written).unwrap();
+            assert_eq!(chunk(&written, None).unwrap().received, first, "{name}");
+            many += 1;
+        }
+    }
+    assert!(many >= 10, "{many} chunks");
 }
