@@ -91,14 +91,19 @@ impl Connection {
 
     /// Sends an envelope to project 1: the status that was answered.
     pub fn send(&mut self, key: &str, envelope: &[u8]) -> io::Result<u16> {
+        Ok(self.send_packed(key, "identity", envelope)?.status)
+    }
+
+    /// Sends one whose bytes are packed (`gzip` ...).
+    pub fn send_packed(&mut self, key: &str, encoding: &str, envelope: &[u8]) -> io::Result<Answer> {
         let head = format!(
             "POST /api/1/envelope/ HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Sentry-Auth: Sentry sentry_key={key}, \
-             sentry_version=7, sentry_client=fault/1\r\nContent-Length: {}\r\n\r\n",
+             sentry_version=7, sentry_client=fault/1\r\nContent-Encoding: {encoding}\r\nContent-Length: {}\r\n\r\n",
             envelope.len()
         );
         // In one piece, as SDKs do.
         self.0.get_mut().write_all(&[head.as_bytes(), envelope].concat())?;
-        Ok(self.answer()?.status)
+        self.answer()
     }
 
     /// Asks for a path.

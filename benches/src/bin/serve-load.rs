@@ -1,5 +1,6 @@
-//! What a receiver bears: `serve` is sent real chunks of Sentry's SDK for Python (10 busy threads; 618 kB of JSON) as fast as it takes
-//! them, then 150 MB/s of them on a timetable. Prints chunks a second of its CPU time, what waits, and its memory.
+//! What a receiver bears: `serve` is sent chunks of Sentry's SDK for Python (10 busy threads, some of them twice, so that it is
+//! 1 MB of JSON) as fast as it takes them, then 150 MB/s of them on a timetable. Prints chunks a second of its CPU time, what
+//! waits, and its memory.
 //!
 //!     SENTRY_PROFILED_BIN=target/release/sentry-profiled cargo run --release -p benches --bin serve-load [SECONDS]
 //!
@@ -16,9 +17,11 @@ use std::{
 };
 
 use flate2::{Compression, write::GzEncoder};
+use serde_json::Value;
 use tests::{
     envelopes::templates,
     serving::{Connection, Serving, free_port},
+    targets::Program,
 };
 
 type Failure = Box<dyn Error + Send + Sync>;
@@ -52,8 +55,8 @@ fn main() -> Result<(), Failure> {
             Serving::spawn(&folder.path().join(is_packed.to_string()), free_port(), &folder.path().join("log"));
         let key = serving.ready().0;
         for per_s in [None, Some(TIMETABLE_MB_PER_S * 1e6 / envelope.bytes as f64)] {
-            let load = Load { serving: &serving, key: &key, envelope: &envelope, per_s, seconds };
-            load.run()?;
+            let load = Load { port: serving.port, key: &key, envelope: &envelope, per_s, seconds };
+            load.run(&serving.program)?;
         }
     }
     Ok(())
@@ -61,7 +64,7 @@ fn main() -> Result<(), Failure> {
 
 impl Envelope {
     fn new(is_packed: bool) -> Result<Self, Failure> {
-        let text = String::from_utf8(templates().first().ok_or("no chunk")?.envelope(START_S, MARK, 1))?;
+        let text = megabyte(&templates().first().ok_or("no chunk")?.envelope(START_S, MARK, 1))?;
         let (before, after) = text.split_once(&format!("{MARK:032x}")).ok_or("no chunk id")?;
         let part = |text: &str| if is_packed { packed(text) } else { Ok(text.as_bytes().to_vec()) };
         Ok(Self { before: part(before)?, after: part(after)?, is_packed, bytes: text.len() })
@@ -74,6 +77,24 @@ impl Envelope {
     }
 }
 
+/// The chunk with so many more threads, each a copy of one of its own under another id, that it is a megabyte.
+fn megabyte(envelope: &[u8]) -> Result<String, Failure> {
+    let text = std::str::from_utf8(envelope)?;
+    let payload = text.lines().nth(2).ok_or("no payload")?;
+    let mut chunk: Value = serde_json::from_str(payload)?;
+    let samples = chunk.pointer_mut("/profile/samples").and_then(Value::as_array_mut).ok_or("no samples")?;
+    let mut more = samples.clone();
+    more.truncate(samples.len() * 1_000_000usize.saturating_sub(payload.len()) / payload.len());
+    for sample in &mut more {
+        let id = sample.get("thread_id").and_then(Value::as_str).ok_or("no thread id")?;
+        let id = format!("{id}1");
+        sample["thread_id"] = id.into();
+    }
+    samples.extend(more);
+    let payload = chunk.to_string();
+    Ok(format!("{{}}\n{{\"type\":\"profile_chunk\",\"length\":{}}}\n{payload}\n", payload.len()))
+}
+
 fn packed(text: &str) -> Result<Vec<u8>, Failure> {
     let mut member = GzEncoder::new(Vec::new(), Compression::default());
     member.write_all(text.as_bytes())?;
@@ -82,7 +103,7 @@ fn packed(text: &str) -> Result<Vec<u8>, Failure> {
 
 /// Sends for some time.
 struct Load<'l> {
-    serving: &'l Serving,
+    port: u16,
     key: &'l str,
     envelope: &'l Envelope,
     /// `None`: as many as are taken.
@@ -91,8 +112,8 @@ struct Load<'l> {
 }
 
 impl Load<'_> {
-    fn run(&self) -> Result<(), Failure> {
-        let cpu = self.serving.program.on_cpu();
+    fn run(&self, server: &Program) -> Result<(), Failure> {
+        let cpu = server.on_cpu();
         let began = Instant::now();
         let mut waits = thread::scope(|scope| {
             let senders: Vec<_> =
@@ -103,7 +124,7 @@ impl Load<'_> {
             }
             Ok::<_, Failure>(waits)
         })?;
-        let (took, cpu) = (began.elapsed(), self.serving.program.on_cpu() - cpu);
+        let (took, cpu) = (began.elapsed(), server.on_cpu() - cpu);
         waits.sort_unstable();
         let at =
             |share: usize| waits.get((waits.len() * share / 100).min(waits.len() - 1)).copied().unwrap_or_default();
@@ -118,14 +139,14 @@ impl Load<'_> {
             at(50),
             at(99),
             at(100),
-            self.serving.program.peak_kb() / 1000
+            server.peak_kb() / 1000
         );
         Ok(())
     }
 
     /// One connection's part: how long each answer took.
     fn send(&self, number: u64, began: Instant) -> Result<Vec<Duration>, Failure> {
-        let mut connection = Connection::open(self.serving.port)?;
+        let mut connection = Connection::open(self.port)?;
         let end = began + Duration::from_secs(self.seconds);
         let mut waits = Vec::new();
         for turn in 0_u64.. {
@@ -139,10 +160,11 @@ impl Load<'_> {
             }
             thread::sleep(due.saturating_duration_since(Instant::now()));
             // The two loads of a server must not send the same.
-            let status =
-                connection.send(self.key, &self.envelope.with(index << 1 | u64::from(self.per_s.is_some()))?)?;
-            if status != 200 {
-                return Err(format!("answered {status}").into());
+            let encoding = if self.envelope.is_packed { "gzip" } else { "identity" };
+            let envelope = self.envelope.with(index << 1 | u64::from(self.per_s.is_some()))?;
+            let answer = connection.send_packed(self.key, encoding, &envelope)?;
+            if answer.status != 200 {
+                return Err(format!("answered {}: {}", answer.status, String::from_utf8_lossy(&answer.body)).into());
             }
             waits.push(due.elapsed());
         }

@@ -26,7 +26,7 @@ use store::{
     ChunkStore, StoreError,
     item::{Batch, ProjectId},
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{error, warn};
 
 pub use self::counts::{Counts, Tally};
@@ -42,7 +42,7 @@ use crate::{
     settings::{Limits, Settings},
 };
 
-/// Requests whose batch is in the store's hands at a time: so many share one commit.
+/// Requests that are read or in the store's hands at a time, a thread each: so many share one commit.
 const APPENDS_MAX: usize = 64;
 
 /// All that the endpoint needs.
@@ -56,8 +56,8 @@ pub(crate) struct Ingest {
     /// What came in so far.
     pub(crate) counts: Arc<Counts>,
     /// Decompressing and parsing take a CPU each.
-    parsers: Semaphore,
-    appends: Semaphore,
+    parsers: Arc<Semaphore>,
+    appends: Arc<Semaphore>,
 }
 
 impl Ingest {
@@ -70,8 +70,8 @@ impl Ingest {
             budget: Budget::new(settings.limits.bytes_in_flight),
             quotas: Quotas::new(&settings.projects),
             counts: Arc::new(Counts::default()),
-            parsers: Semaphore::new(cpus),
-            appends: Semaphore::new(APPENDS_MAX),
+            parsers: Arc::new(Semaphore::new(cpus)),
+            appends: Arc::new(Semaphore::new(APPENDS_MAX)),
         }
     }
 }
@@ -125,14 +125,24 @@ async fn take(
         connection.work();
     }
     let user_agent = auth::user_agent(&parts.headers);
-    let permit = ingest.parsers.acquire().await.map_err(|_| NotTaken::Overloaded)?;
-    let (sorted, _lease) = in_a_thread({
+    // In this order: who has a CPU waits for no place.
+    let place = permit(&ingest.appends).await?;
+    let cpu = permit(&ingest.parsers).await?;
+    in_a_thread({
         let ingest = Arc::clone(ingest);
-        move || read(&ingest, project, client, user_agent, encoding, sent, lease)
+        move || {
+            let (sorted, _lease) = read(&ingest, project, client, user_agent, encoding, sent, lease)?;
+            drop(cpu);
+            let kept = keep(&ingest, project, sorted);
+            drop(place);
+            kept
+        }
     })
-    .await??;
-    drop(permit);
-    keep(ingest, project, sorted).await
+    .await?
+}
+
+async fn permit(of: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, NotTaken> {
+    Arc::clone(of).acquire_owned().await.map_err(|_| NotTaken::Overloaded)
 }
 
 /// Decompresses and takes apart.
@@ -167,13 +177,10 @@ fn read(
 }
 
 /// In the store, or not taken.
-async fn keep(ingest: &Arc<Ingest>, project: u64, sorted: Sorted) -> Result<Answer, NotTaken> {
+fn keep(ingest: &Ingest, project: u64, sorted: Sorted) -> Result<Answer, NotTaken> {
     let Sorted { batch, answer, tally, failed } = sorted;
     if !is_empty(&batch) {
-        let _permit = ingest.appends.acquire().await.map_err(|_| NotTaken::Overloaded)?;
-        let store = Arc::clone(&ingest.store);
-        let appended = in_a_thread(move || append(store.as_ref(), batch)).await?;
-        if let Err(failed) = appended {
+        if let Err(failed) = append(ingest.store.as_ref(), batch) {
             let cause = std::error::Error::source(&failed).map(ToString::to_string).unwrap_or_default();
             error!(project, error = %failed, cause, "An envelope could not be kept; its sender was told.");
             return Err(NotTaken::StoreFailed);

@@ -1,5 +1,7 @@
 //! The section of samples: for each thread when it was in which stack and state.
 
+use std::iter;
+
 use super::bytes::{Broken, Reader, Writer, unpack, unzigzag, zigzag};
 
 /// More samples are refused: memory for what is 256 MiB, and more than 50 MiB of JSON can hold.
@@ -50,12 +52,9 @@ impl Timeline {
         encode_times(&ticks, &mut writer);
         for thread in &self.threads {
             writer.number(thread.at_us.len() as u64);
-            let mut before = 0;
-            let tick = |at_us: &u64| ticks.partition_point(|tick| tick < at_us) as u64;
-            let on = |at_us| {
-                let tick = tick(at_us);
-                tick.saturating_sub(std::mem::replace(&mut before, tick))
-            };
+            // Both are in order: how many ticks lie before a sample's.
+            let mut rest = ticks.iter().peekable();
+            let on = |at_us: &u64| iter::from_fn(|| rest.next_if(|tick| *tick < at_us)).count() as u64;
             let steps: Vec<u64> = thread.at_us.iter().map(on).collect();
             writer.column(steps.iter().copied());
             writer.column(thread.nodes.iter().map(|node| u64::from(*node)));
