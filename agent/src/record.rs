@@ -31,6 +31,7 @@ pub fn record(arguments: &RecordArguments) -> Result<u8, Failure> {
         keep: Keep { chunks: sentry, recording: true, whole: true },
         outlet,
         journals: None,
+        open: false,
     };
     let done = profile(&plan)?;
     let options = Options { lines: arguments.lines };

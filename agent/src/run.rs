@@ -62,6 +62,19 @@ pub struct Plan<'a> {
     pub outlet: Outlet,
     /// Where sessions keep their journals.
     pub journals: Option<PathBuf>,
+    /// Whether the page, if there is one, is opened in a browser.
+    pub open: bool,
+}
+
+impl Plan<'_> {
+    /// Says where the page is, once there is something to see.
+    fn announce(&self) {
+        let Outlet::Keep(local) = &self.outlet else { return };
+        crate::status::print_page(&local.page());
+        if self.open {
+            open_page(&local.page());
+        }
+    }
 }
 
 /// What came of it.
@@ -101,10 +114,6 @@ fn run_and_ship(arguments: &RunArguments, settings: &config::Settings, shipper: 
 /// Without a DSN: everything is kept here, and a page shows it while it comes. On a terminal the page stays when the target
 /// has ended.
 fn run_and_show(arguments: &RunArguments, settings: &config::Settings, local: &Arc<Local>) -> Result<u8, Failure> {
-    crate::status::print_page(&local.page());
-    if arguments.open {
-        open_page(&local.page());
-    }
     let plan = plan(arguments, settings, Outlet::Keep(Arc::clone(local)), true);
     let done = profile(&plan)?;
     crate::status::print_hottest(&done, local.folder());
@@ -122,6 +131,7 @@ fn plan<'p>(arguments: &'p RunArguments, settings: &'p config::Settings, outlet:
         keep: Keep { chunks: true, recording, whole: false },
         outlet,
         journals: Some(settings::journals(&settings::state_folder(settings))),
+        open: arguments.open,
     }
 }
 
@@ -167,6 +177,7 @@ pub fn profile(plan: &Plan<'_>) -> Result<Done, Failure> {
         at_work.begin(target, role, launched.as_mut())?;
     }
     at_work.family.look_at_all();
+    plan.announce();
     wait(&signals, &mut at_work, Status::new(rate_hz));
     let AtWork { sampler, pipeline, family, .. } = at_work;
     drop(sampler);

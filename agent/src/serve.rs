@@ -2,8 +2,10 @@
 
 use std::{
     fmt::Write as _,
+    fs::DirBuilder,
     io::Write as _,
     net::{SocketAddr, TcpListener},
+    os::unix::fs::DirBuilderExt as _,
     path::Path,
     sync::Arc,
 };
@@ -29,7 +31,8 @@ pub fn serve(arguments: &ServeArguments) -> Result<u8, Failure> {
     let signals = startup::block_signals()?;
     startup::raise_descriptor_limit();
     let folder = settings::store_folder(&settings);
-    std::fs::create_dir_all(&folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    let folder_of_ours = DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+    folder_of_ours.with_context(|| format!("cannot make the folder {}", folder.display()))?;
     let store = crate::store::open(&settings, &folder)?;
     let mut served = server::Settings::new(projects_of(&settings, &folder)?);
     served.token = settings.server.token.as_ref().map(|token| token.reveal().to_owned());

@@ -124,7 +124,7 @@ impl Load<'_> {
             }
             Ok::<_, Failure>(waits)
         })?;
-        let (took, cpu) = (began.elapsed(), server.on_cpu() - cpu);
+        let (took, cpu) = (began.elapsed(), server.on_cpu().saturating_sub(cpu));
         waits.sort_unstable();
         let at =
             |share: usize| waits.get((waits.len() * share / 100).min(waits.len() - 1)).copied().unwrap_or_default();

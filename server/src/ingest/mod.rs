@@ -179,12 +179,12 @@ fn read(
 /// In the store, or not taken.
 fn keep(ingest: &Ingest, project: u64, sorted: Sorted) -> Result<Answer, NotTaken> {
     let Sorted { batch, answer, tally, failed } = sorted;
-    if !is_empty(&batch) {
-        if let Err(failed) = append(ingest.store.as_ref(), batch) {
-            let cause = std::error::Error::source(&failed).map(ToString::to_string).unwrap_or_default();
-            error!(project, error = %failed, cause, "An envelope could not be kept; its sender was told.");
-            return Err(NotTaken::StoreFailed);
-        }
+    if !is_empty(&batch)
+        && let Err(failed) = append(ingest.store.as_ref(), batch)
+    {
+        let cause = std::error::Error::source(&failed).map(ToString::to_string).unwrap_or_default();
+        error!(project, error = %failed, cause, "An envelope could not be kept; its sender was told.");
+        return Err(NotTaken::StoreFailed);
     }
     ingest.counts.add(&tally);
     if let Some(failed) = failed {

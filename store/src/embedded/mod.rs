@@ -26,7 +26,8 @@ mod writer;
 
 use std::{
     fmt,
-    fs::{self, File, TryLockError},
+    fs::{DirBuilder, File, TryLockError},
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
@@ -129,7 +130,8 @@ impl Embedded {
     /// The same with other settings.
     pub fn open_with(dir: &Path, settings: Settings) -> Result<Self, StoreError> {
         let io = |source| StoreError::Io { what: format!("open the store {}", dir.display()), source };
-        fs::create_dir_all(commit::partitions(dir)).map_err(io)?;
+        // Paths, queries and names of customers are in what is kept: a new folder is for its owner alone.
+        DirBuilder::new().recursive(true).mode(0o700).create(commit::partitions(dir)).map_err(io)?;
         let lock = lock(dir)?;
         let connection = catalogue::open_writer(&catalogue_path(dir))?;
         // The catalogue's name must be as durable as what it holds.

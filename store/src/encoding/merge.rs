@@ -1,5 +1,6 @@
 //! Several profiles' names and stacks become one: what blocks and trees are made with. The hot loop of every question, so
-//! texts are looked up once a profile and never once a frame, and a node costs one lookup of eight bytes.
+//! texts are looked up once a profile and never once a frame, and a node costs a look at one that is near in memory, or a lookup
+//! of eight bytes.
 
 use std::sync::Arc;
 
@@ -27,6 +28,8 @@ pub struct Merger {
     texts: FxHashMap<Arc<str>, TextRef>,
     frames: FxHashMap<Frame, u32>,
     nodes: FxHashMap<u64, u32>,
+    /// For each node, 0 for none: the child of it that was last asked for. Most nodes have one child, made right after them.
+    hints: Vec<u32>,
     threads: FxHashMap<TextRef, u32>,
 }
 
@@ -39,6 +42,7 @@ impl Merger {
             texts: FxHashMap::default(),
             frames: FxHashMap::default(),
             nodes: FxHashMap::with_capacity_and_hasher(1 << 12, FxBuildHasher),
+            hints: vec![0],
             threads: FxHashMap::default(),
         }
     }
@@ -63,14 +67,26 @@ impl Merger {
             // Both are in range: symbols are checked when they are read.
             let parent = nodes.get(node.parent as usize).copied().unwrap_or(0);
             let frame = frames.get(node.frame as usize).copied().unwrap_or(0);
-            let next = u32::try_from(self.symbols.nodes.len() + 1).unwrap_or(u32::MAX);
-            let known = *self.nodes.entry(u64::from(parent) << 32 | u64::from(frame)).or_insert(next);
-            if known == next {
-                self.symbols.nodes.push(Node { parent, frame });
-            }
-            nodes.push(known);
+            nodes.push(self.node(Node { parent, frame }));
         }
         nodes
+    }
+
+    fn node(&mut self, node: Node) -> u32 {
+        let hint = self.hints.get(node.parent as usize).copied().unwrap_or(0);
+        if (hint as usize).checked_sub(1).and_then(|at| self.symbols.nodes.get(at)) == Some(&node) {
+            return hint;
+        }
+        let next = u32::try_from(self.symbols.nodes.len() + 1).unwrap_or(u32::MAX);
+        let known = *self.nodes.entry(u64::from(node.parent) << 32 | u64::from(node.frame)).or_insert(next);
+        if known == next {
+            self.symbols.nodes.push(node);
+            self.hints.push(0);
+        }
+        if let Some(hint) = self.hints.get_mut(node.parent as usize) {
+            *hint = known;
+        }
+        known
     }
 
     /// Adds the threads of a profile: which each of them is now. Of two names the later stands.

@@ -1,5 +1,10 @@
 //! What the embedded store is held to: bytes a sample, encoding, appending, and call trees of an hour, a day, and a week of
-//! ten processes. Prints the figures; `cargo bench -p store`. Arguments: days to make (7), processes (10).
+//! ten processes, through HTTP and without. Prints the figures.
+//!
+//!     SENTRY_PROFILED_BIN=target/release/sentry-profiled cargo run --release -p benches --bin store-answers [DAYS [PROCESSES [FOLDER]]]
+//!
+//! Without: 7, 10, and a folder that goes. One that is there and has been filled is asked again.
+
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -11,10 +16,10 @@
 use std::{
     path::Path,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use profile::received::Received;
@@ -34,32 +39,44 @@ const PROJECT: ProjectId = ProjectId(1);
 const MINUTE: u64 = 60_000_000;
 const HOUR: u64 = 60 * MINUTE;
 const YEAR_2100: u64 = 4_102_444_800_000_000;
-const START: u64 = 1_790_000_000_000_000 / (24 * HOUR) * (24 * HOUR);
+
+/// A midnight nine days ago: what is older than a month, a server removes.
+fn start() -> u64 {
+    static START: OnceLock<u64> = OnceLock::new();
+    *START.get_or_init(|| {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros();
+        (u64::try_from(now).unwrap() / (24 * HOUR) - 9) * 24 * HOUR
+    })
+}
 
 fn main() {
-    let numbers: Vec<u64> = std::env::args().skip(1).filter_map(|argument| argument.parse().ok()).collect();
-    let (days, processes) = (numbers.first().copied().unwrap_or(7), numbers.get(1).copied().unwrap_or(10));
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let number = |at: usize, otherwise| arguments.get(at).map_or(otherwise, |text| text.parse().unwrap());
+    let (days, processes) = (number(0, 7), number(1, 10));
     encode();
-    let dir = tempfile::tempdir().unwrap();
-    fill(dir.path(), days, processes);
+    let passing = tempfile::tempdir().unwrap();
+    let dir = arguments.get(2).map_or(passing.path(), Path::new);
+    if !dir.join("catalogue.sqlite").exists() {
+        fill(dir, days, processes);
+    }
     let one = |from: u64, to: u64| Selection {
         profilers: vec![Process::large(1).profiler_id()],
-        ..Selection::new(PROJECT, Window { from_us: START + from, to_us: START + to })
+        ..Selection::new(PROJECT, Window { from_us: start() + from, to_us: start() + to })
     };
     let all = Selection::new(PROJECT, Window { from_us: 0, to_us: u64::MAX });
     println!(
         "| question | limit | HTTP, first | HTTP, median of 5 | in the program, first | median of 5 | parts | profiles | bytes |"
     );
     println!("|---|---|---|---|---|---|---|---|---|");
-    ask(dir.path(), "1 h, last, 60 chunks", 60, &one(days * 24 * HOUR, (days * 24 + 1) * HOUR));
-    ask(dir.path(), "1 h, merged, cut", 60, &one(5 * HOUR + 30 * MINUTE + 1, 6 * HOUR + 30 * MINUTE + 1));
-    ask(dir.path(), "24 h, whole", 200, &one(0, 24 * HOUR));
-    ask(dir.path(), "24 h, cut", 200, &one(5 * HOUR + 30 * MINUTE + 1, 29 * HOUR + 30 * MINUTE + 1));
-    ask(dir.path(), &format!("{days} d x {processes}"), 1500, &all);
+    ask(dir, "1 h, last, 60 chunks", 60, &one(days * 24 * HOUR, (days * 24 + 1) * HOUR));
+    ask(dir, "1 h, merged, cut", 60, &one(5 * HOUR + 30 * MINUTE + 1, 6 * HOUR + 30 * MINUTE + 1));
+    ask(dir, "24 h, whole", 200, &one(0, 24 * HOUR));
+    ask(dir, "24 h, cut", 200, &one(5 * HOUR + 30 * MINUTE + 1, 29 * HOUR + 30 * MINUTE + 1));
+    ask(dir, &format!("{days} d x {processes}"), 1500, &all);
 }
 
 fn encode() {
-    let received = Process::large(1).chunk(START);
+    let received = Process::large(1).chunk(start());
     let samples: usize = received.threads.iter().map(|thread| thread.samples.len()).sum();
     let began = Instant::now();
     let rounds: u32 = 10;
@@ -79,13 +96,14 @@ fn encode() {
 /// 100,000 of these up takes half an hour, so the rest is ten minutes at 10 Hz each. Blocks of a day are the same: they have
 /// all stacks of all threads either way. A process has twelve different profiles, written again under other times.
 fn fill(dir: &Path, days: u64, processes: u64) {
-    let now = Arc::new(AtomicU64::new(START));
+    let now = Arc::new(AtomicU64::new(start()));
     let clock = Arc::clone(&now);
     let settings =
         Settings { clock: Arc::new(move || clock.load(Ordering::Relaxed)), merges: false, ..Settings::default() };
     let store = Embedded::open_with(dir, settings).unwrap();
     let long = |seed| Process { rate_hz: 10, chunk_us: 10 * MINUTE, ..Process::large(seed) };
-    let twelve = |process: Process| (0..12).map(|at| process.chunk(START + at * process.chunk_us)).collect::<Vec<_>>();
+    let twelve =
+        |process: Process| (0..12).map(|at| process.chunk(start() + at * process.chunk_us)).collect::<Vec<_>>();
     let minutes = twelve(Process::large(1));
     let others: Vec<Vec<Received>> = (1..=processes).map(|seed| twelve(long(seed))).collect();
     let (mut appends, mut count) = (Duration::ZERO, 0_u32);
@@ -99,8 +117,8 @@ fn fill(dir: &Path, days: u64, processes: u64) {
             for at in 0..HOUR / length {
                 let index = hour * (HOUR / length) + at;
                 let received =
-                    moved(&profiles[usize::try_from(index % 12).unwrap()], START + hour * HOUR + at * length);
-                now.fetch_max(received.head.end_us.min(START + (hour + 1) * HOUR - 1), Ordering::Relaxed);
+                    moved(&profiles[usize::try_from(index % 12).unwrap()], start() + hour * HOUR + at * length);
+                now.fetch_max(received.head.end_us.min(start() + (hour + 1) * HOUR - 1), Ordering::Relaxed);
                 let began = Instant::now();
                 store.append(Batch { profiles: vec![(PROJECT, received)], ..Batch::default() }).unwrap();
                 if is_fine {
@@ -144,11 +162,11 @@ fn ask(dir: &Path, what: &str, limit_ms: u64, selection: &Selection) {
         profiles = answer.covers.profiles;
         took
     });
-    let profilers: String = selection.profilers.iter().map(|id| format!("&profiler={}", id.simple())).collect();
-    let Window { from_us, to_us } = selection.window;
+    let profilers: Vec<String> = selection.profilers.iter().map(|id| format!("&profiler={}", id.simple())).collect();
+    let Window { from_us, to_us } = selection.window();
     let seconds = |us: u64| format!("{}.{:06}", us / 1_000_000, us % 1_000_000);
     let (from, to) = (seconds(from_us), seconds(to_us.min(YEAR_2100)));
-    let question = format!("/api/v1/tree?project=1&from={from}&to={to}{profilers}");
+    let question = format!("/api/v1/tree?project=1&from={from}&to={to}{}", profilers.concat());
     let mut bytes = 0;
     let through_http = times(|| {
         // A server of its own each time, for the same reason.
