@@ -146,20 +146,16 @@ impl Planner<'_> {
         self.profiles("block IS NULL AND", &[], parts)?;
         let project = self.selection.project.0.cast_signed();
         let mut cut = self.blocks("parent IS NULL AND project = ?", project, parts)?;
-        while let Some((id, level)) = cut.pop() {
-            if level > 1 {
-                cut.extend(self.blocks("parent = ?", id, parts)?);
-            } else {
-                self.profiles("block = ? AND", &[id], parts)?;
-            }
+        while let Some(id) = cut.pop() {
+            cut.extend(self.blocks("parent = ?", id, parts)?);
+            self.profiles("block = ? AND", &[id], parts)?;
         }
         Ok(())
     }
 
-    /// Blocks that overlap the window: into `parts` where it holds them whole; else given back with their level.
-    fn blocks(&self, which: &str, value: i64, parts: &mut Vec<Part>) -> rusqlite::Result<Vec<(i64, i64)>> {
-        let sql =
-            format!("SELECT {PART}, profiles, id, level FROM blocks WHERE {which} AND start_us < ? AND end_us >= ?");
+    /// Blocks that overlap the window: into `parts` where it holds them whole; else given back.
+    fn blocks(&self, which: &str, value: i64, parts: &mut Vec<Part>) -> rusqlite::Result<Vec<i64>> {
+        let sql = format!("SELECT {PART}, profiles, id FROM blocks WHERE {which} AND start_us < ? AND end_us >= ?");
         let mut statement = self.connection.prepare_cached(&sql)?;
         let window = self.selection.window();
         let mut rows = statement.query(params![value, signed(window.to_us), signed(window.from_us)])?;
@@ -169,7 +165,7 @@ impl Planner<'_> {
             if part.start_us >= window.from_us && part.end_us < window.to_us {
                 parts.push(part);
             } else {
-                cut.push((row.get(8)?, row.get(9)?));
+                cut.push(row.get(8)?);
             }
         }
         Ok(cut)
@@ -214,10 +210,12 @@ pub(super) fn inside(connection: &Connection, block: &Part) -> Rows<Part> {
     let segment = unsigned(i64::try_from(block.key >> 64).unwrap_or(i64::MAX));
     let offset = i64::try_from(block.key & u128::from(u64::MAX)).unwrap_or(i64::MAX);
     let mut statement = connection.prepare_cached(
-        "WITH it AS (SELECT id FROM blocks WHERE segment = ?1 AND offset = ?2)
+        "WITH RECURSIVE it(id) AS (
+             SELECT id FROM blocks WHERE segment = ?1 AND offset = ?2
+             UNION SELECT blocks.id FROM blocks JOIN it ON blocks.parent = it.id
+         )
          SELECT start_us, end_us, samples, rate_hz, segment, offset, chunk_id FROM profiles
-         WHERE block IN (SELECT id FROM it UNION ALL SELECT id FROM blocks WHERE parent IN (SELECT id FROM it))
-         ORDER BY start_us",
+         WHERE block IN (SELECT id FROM it) ORDER BY start_us",
     )?;
     let rows = statement.query_map(params![signed(segment), offset], |row| {
         Ok(Part {

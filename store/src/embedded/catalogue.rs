@@ -50,7 +50,7 @@ CREATE TABLE profiles (
 ) STRICT;
 CREATE INDEX profiles_by_time ON profiles (project, start_us);
 CREATE INDEX profiles_unmerged ON profiles (project, start_us) WHERE block IS NULL;
-CREATE INDEX profiles_to_merge ON profiles (hour, session) WHERE block IS NULL;
+CREATE INDEX profiles_to_merge ON profiles (session, received_us) WHERE block IS NULL;
 CREATE INDEX profiles_by_block ON profiles (block) WHERE block IS NOT NULL;
 CREATE INDEX profiles_by_segment ON profiles (segment);
 CREATE INDEX profiles_by_session ON profiles (session);
@@ -58,7 +58,7 @@ CREATE TABLE blocks (
     id INTEGER PRIMARY KEY,
     project INTEGER NOT NULL,
     session INTEGER NOT NULL,
-    level INTEGER NOT NULL, -- 1: of profiles of an hour, 2: of blocks of a day
+    level INTEGER NOT NULL, -- 1: of ten minutes, 2: of an hour, 3: of a day
     hour INTEGER NOT NULL,
     start_us INTEGER NOT NULL,
     end_us INTEGER NOT NULL,
@@ -68,7 +68,7 @@ CREATE TABLE blocks (
     segment INTEGER NOT NULL,
     offset INTEGER NOT NULL,
     bytes INTEGER NOT NULL,
-    parent INTEGER -- the block of a day that stands for it, too
+    parent INTEGER -- the one of a higher level that stands for it, too
 ) STRICT;
 CREATE INDEX blocks_top ON blocks (project, start_us) WHERE parent IS NULL;
 CREATE INDEX blocks_by_parent ON blocks (parent) WHERE parent IS NOT NULL;

@@ -341,7 +341,7 @@ fn insert_block(transaction: &Transaction<'_>, block: &NewBlock, place: Place, h
         params![
             block.project.0.cast_signed(),
             block.session,
-            block.level,
+            block.level as i64,
             signed(block.hour.min(hour)),
             signed(block.start_us),
             signed(block.end_us),
@@ -354,13 +354,13 @@ fn insert_block(transaction: &Transaction<'_>, block: &NewBlock, place: Place, h
         ],
     )?;
     let id = transaction.last_insert_rowid();
-    let of = if block.level == 1 {
-        "UPDATE profiles SET block = ? WHERE id = ?"
-    } else {
-        "UPDATE blocks SET parent = ? WHERE id = ?"
-    };
-    let mut update = transaction.prepare_cached(of)?;
-    for child in &block.children {
+    stands_for(transaction, "UPDATE profiles SET block = ? WHERE id = ?", id, &block.of_profiles)?;
+    stands_for(transaction, "UPDATE blocks SET parent = ? WHERE id = ?", id, &block.of_blocks)
+}
+
+fn stands_for(transaction: &Transaction<'_>, sql: &str, id: i64, children: &[i64]) -> rusqlite::Result<()> {
+    let mut update = transaction.prepare_cached(sql)?;
+    for child in children {
         // Retention may have removed what was merged meanwhile: then the block would hold what is no longer kept.
         if update.execute(params![id, child])? != 1 {
             return Err(rusqlite::Error::QueryReturnedNoRows);

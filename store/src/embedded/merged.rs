@@ -1,8 +1,9 @@
-//! Blocks: in the background the profiles of an hour become one, and the hours of a day. Chooses, reads and merges; the
-//! writer writes.
+//! Blocks: in the background the profiles of ten minutes become one, then those of an hour, then those of a day. Chooses,
+//! reads and merges; the writer writes.
 //!
 //! A block has what is in its profiles but their timelines: names, and sums by thread, state class and stack. It goes with
-//! the oldest segment of what it stands for.
+//! the oldest segment of what it stands for. An hour is made of its ten-minute blocks and of profiles that were alone in
+//! their ten minutes, a day of the blocks in it. What is alone stays as it is.
 
 use std::fs::File;
 
@@ -25,27 +26,102 @@ use crate::{
     item::{ProjectId, StateClass},
 };
 
-/// A block of an hour spans no more: what comes late, a day at once from a spool, is not to become one block. The two
-/// minutes are chunks that hang over on both sides.
-const SPAN_MAX_US: u64 = HOUR_US + 120_000_000;
+/// Microseconds of ten minutes.
+const SLOT_US: u64 = HOUR_US / 6;
+/// What a block spans beyond its time at most: chunks that hang over on both sides. What comes late, a day at once from a
+/// spool, is not to become one block.
+const OVERHANG_US: u64 = 120_000_000;
 /// Larger blocks are not made: merging must stay within about 200 MiB.
 const NODES_MAX: usize = 2 << 20;
 /// The same for sums.
 const ROWS_MAX: usize = 4 << 20;
+
+/// Columns of `Child` from the profiles; `$time` numbers the time they came in.
+macro_rules! profiles {
+    ($time:literal) => {
+        concat!(
+            "SELECT ",
+            $time,
+            " AS time, session, id, start_us, end_us, 1 AS profiles, samples, rate_hz, segment, hour, offset,
+             (SELECT hour FROM segments WHERE segments.id = segment) AS segment_hour, 0 AS is_block
+             FROM profiles INDEXED BY profiles_to_merge"
+        )
+    };
+}
+
+/// The same from the blocks.
+macro_rules! blocks {
+    ($time:literal) => {
+        concat!(
+            "SELECT ",
+            $time,
+            " AS time, session, id, start_us, end_us, profiles, samples, rate_hz, segment, hour, offset,
+             (SELECT hour FROM segments WHERE segments.id = segment) AS segment_hour, 1 AS is_block FROM blocks"
+        )
+    };
+}
+
+/// The time of arrival that a block is of. The numbers are those of the catalogue.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) enum Level {
+    /// Ten minutes: the hour that is not over yet is asked for most.
+    Slot = 1,
+    /// An hour.
+    Hour = 2,
+    /// A day.
+    Day = 3,
+}
+
+impl Level {
+    /// What may become blocks: the number of the time it came in, its session, and what `Child` is read from.
+    fn sql(self) -> &'static str {
+        match self {
+            Self::Slot => concat!(profiles!("received_us / 600000000"), " WHERE block IS NULL"),
+            Self::Hour => concat!(
+                profiles!("hour"),
+                " WHERE block IS NULL UNION ALL ",
+                blocks!("hour"),
+                " WHERE parent IS NULL AND level = 1"
+            ),
+            Self::Day => concat!(blocks!("hour / 24"), " WHERE parent IS NULL AND level < 3"),
+        }
+    }
+
+    /// The number of the time that is not over at `now_us`.
+    fn now(self, now_us: u64) -> u64 {
+        match self {
+            Self::Slot => now_us / SLOT_US,
+            Self::Hour => now_us / HOUR_US,
+            Self::Day => now_us / HOUR_US / 24,
+        }
+    }
+
+    fn span_max_us(self) -> u64 {
+        OVERHANG_US
+            + match self {
+                Self::Slot => SLOT_US,
+                Self::Hour => HOUR_US,
+                Self::Day => 24 * HOUR_US,
+            }
+    }
+}
 
 /// A block to be written.
 #[derive(Debug)]
 pub(super) struct NewBlock {
     pub(super) project: ProjectId,
     pub(super) session: i64,
-    pub(super) level: i64,
+    pub(super) level: Level,
     pub(super) hour: u64,
     pub(super) start_us: u64,
     pub(super) end_us: u64,
     pub(super) profiles: u64,
     pub(super) samples: u64,
     pub(super) rate_hz: f64,
-    pub(super) children: Vec<i64>,
+    /// Rows of profiles.
+    pub(super) of_profiles: Vec<i64>,
+    /// Rows of blocks.
+    pub(super) of_blocks: Vec<i64>,
     pub(super) sections: BlockSections,
 }
 
@@ -53,11 +129,12 @@ pub(super) struct NewBlock {
 #[derive(Debug, Default)]
 pub(super) struct Merging {
     /// Of these nothing could be made: of too much, or of what is damaged. Not tried again until the next start.
-    given_up: FxHashSet<(i64, i64, i64)>,
+    given_up: FxHashSet<(Level, i64, i64)>,
 }
 
 /// What a block may be made of.
 struct Child {
+    is_block: bool,
     id: i64,
     start_us: u64,
     end_us: u64,
@@ -72,23 +149,22 @@ struct Child {
 }
 
 impl Merging {
-    /// Gives each block that can be made to `write`, until it fails or says that it is enough. Hours before `hour` are over.
+    /// Gives each block that can be made to `write`, until it fails or says that it is enough.
     pub(super) fn run(
         &mut self,
         connection: &Connection,
         files: &Files,
-        hour: u64,
+        now_us: u64,
         write: &mut dyn FnMut(NewBlock) -> Result<bool, StoreError>,
     ) -> Result<(), StoreError> {
-        for level in [1, 2] {
-            let over = if level == 1 { hour } else { hour / 24 * 24 };
-            for (group, session) in groups(connection, level, over)? {
-                if self.given_up.contains(&(level, group, session)) {
+        for level in [Level::Slot, Level::Hour, Level::Day] {
+            for (time, session) in groups(connection, level, now_us)? {
+                if self.given_up.contains(&(level, time, session)) {
                     continue;
                 }
                 let (project, platform) = session_of(connection, session)?;
                 let mut all_merged = true;
-                for children in children(connection, level, group, session)? {
+                for children in children(connection, level, time, session)? {
                     match merge(files, project, &platform, session, level, &children) {
                         Some(block) => {
                             if !write(block)? {
@@ -99,7 +175,7 @@ impl Merging {
                     }
                 }
                 if !all_merged {
-                    self.given_up.insert((level, group, session));
+                    self.given_up.insert((level, time, session));
                 }
             }
         }
@@ -107,17 +183,12 @@ impl Merging {
     }
 }
 
-/// Hours (days at level 2) and sessions with something to merge.
-fn groups(connection: &Connection, level: i64, over: u64) -> Result<Vec<(i64, i64)>, StoreError> {
-    let sql = if level == 1 {
-        "SELECT hour, session FROM profiles WHERE block IS NULL AND hour < ? GROUP BY 1, 2 HAVING count(*) > 1"
-    } else {
-        "SELECT hour / 24, session FROM blocks WHERE parent IS NULL AND level = 1 AND hour < ? GROUP BY 1, 2
-         HAVING count(*) > 1"
-    };
+/// Times that are over and sessions with something to merge.
+fn groups(connection: &Connection, level: Level, now_us: u64) -> Result<Vec<(i64, i64)>, StoreError> {
+    let sql = format!("SELECT time, session FROM ({}) WHERE time < ? GROUP BY 1, 2 HAVING count(*) > 1", level.sql());
     let ask = || {
-        let mut statement = connection.prepare_cached(sql)?;
-        let rows = statement.query_map(params![signed(over)], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let mut statement = connection.prepare_cached(&sql)?;
+        let rows = statement.query_map(params![signed(level.now(now_us))], |row| Ok((row.get(0)?, row.get(1)?)))?;
         rows.collect::<rusqlite::Result<Vec<_>>>()
     };
     ask().map_err(|source| database("read the catalogue", source))
@@ -133,35 +204,30 @@ fn session_of(connection: &Connection, session: i64) -> Result<(ProjectId, Strin
 }
 
 /// What is to be merged, cut where a block would span too much; only groups of more than one.
-fn children(connection: &Connection, level: i64, group: i64, session: i64) -> Result<Vec<Vec<Child>>, StoreError> {
-    let sql = if level == 1 {
-        "SELECT id, start_us, end_us, 1, samples, rate_hz, segment, hour, offset, hour FROM profiles
-         WHERE block IS NULL AND hour = ? AND session = ? ORDER BY start_us"
-    } else {
-        "SELECT id, start_us, end_us, profiles, samples, rate_hz, segment, hour, offset,
-         (SELECT hour FROM segments WHERE segments.id = segment) FROM blocks
-         WHERE parent IS NULL AND level = 1 AND hour / 24 = ? AND session = ? ORDER BY start_us"
-    };
+fn children(connection: &Connection, level: Level, time: i64, session: i64) -> Result<Vec<Vec<Child>>, StoreError> {
+    let sql = format!("SELECT * FROM ({}) WHERE time = ? AND session = ? ORDER BY start_us", level.sql());
     let ask = || {
-        let mut statement = connection.prepare_cached(sql)?;
-        let rows = statement.query_map(params![group, session], |row| {
+        let mut statement = connection.prepare_cached(&sql)?;
+        let rows = statement.query_map(params![time, session], |row| {
+            let number = |column: &str| row.get(column).map(unsigned);
             Ok(Child {
-                id: row.get(0)?,
-                start_us: unsigned(row.get(1)?),
-                end_us: unsigned(row.get(2)?),
-                profiles: unsigned(row.get(3)?),
-                samples: unsigned(row.get(4)?),
-                rate_hz: row.get(5)?,
-                segment: unsigned(row.get(6)?),
-                hour: unsigned(row.get(7)?),
-                offset: unsigned(row.get(8)?),
-                segment_hour: unsigned(row.get(9)?),
+                is_block: row.get("is_block")?,
+                id: row.get("id")?,
+                start_us: number("start_us")?,
+                end_us: number("end_us")?,
+                profiles: number("profiles")?,
+                samples: number("samples")?,
+                rate_hz: row.get("rate_hz")?,
+                segment: number("segment")?,
+                hour: number("hour")?,
+                offset: number("offset")?,
+                segment_hour: number("segment_hour")?,
             })
         })?;
         rows.collect::<rusqlite::Result<Vec<Child>>>()
     };
     let all = ask().map_err(|source| database("read the catalogue", source))?;
-    let most = if level == 1 { SPAN_MAX_US } else { 25 * HOUR_US };
+    let most = level.span_max_us();
     let mut groups: Vec<Vec<Child>> = Vec::new();
     for child in all {
         match groups.last_mut() {
@@ -181,7 +247,7 @@ fn merge(
     project: ProjectId,
     platform: &str,
     session: i64,
-    level: i64,
+    level: Level,
     children: &[Child],
 ) -> Option<NewBlock> {
     let mut merger = Merger::new(Likeness::Frames);
@@ -214,7 +280,8 @@ fn merge(
         profiles: merged.iter().map(|child| child.profiles).sum(),
         samples: merged.iter().map(|child| child.samples).sum(),
         rate_hz: merged.iter().map(|child| child.rate_hz * span(child)).sum::<f64>() / time.max(1.0),
-        children: merged.iter().map(|child| child.id).collect(),
+        of_profiles: merged.iter().filter(|child| !child.is_block).map(|child| child.id).collect(),
+        of_blocks: merged.iter().filter(|child| child.is_block).map(|child| child.id).collect(),
         sections: BlockSections { symbols, aggregate, ..BlockSections::default() },
     })
 }

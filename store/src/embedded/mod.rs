@@ -44,12 +44,7 @@ use uuid::Uuid;
 
 pub use self::check::{Report, check};
 use self::{
-    catalogue::database,
-    commit::{Committer, HOUR_US},
-    files::Files,
-    merged::Merging,
-    prepared::Prepared,
-    writer::Command,
+    catalogue::database, commit::Committer, files::Files, merged::Merging, prepared::Prepared, writer::Command,
 };
 use crate::{
     chunk_store::{ChunkStore, Damage, Grain, Part, Sections, StoreError, Want},
@@ -330,5 +325,5 @@ fn merge_into(
 ) -> Result<(), StoreError> {
     // Not within one view: it would see none of the blocks of hours when it makes those of days.
     let connection = catalogue::open_reader(&catalogue_path(&reading.dir))?;
-    merging.run(&connection, &reading.files, clock() / HOUR_US, write)
+    merging.run(&connection, &reading.files, clock(), write)
 }

@@ -86,13 +86,15 @@ fn remove_rows(committer: &mut Committer, segment: Old) -> Result<(), StoreError
 fn remove_blocks(transaction: &Transaction<'_>, segment: u64) -> rusqlite::Result<()> {
     transaction.execute_batch("CREATE TEMP TABLE IF NOT EXISTS going (id INTEGER PRIMARY KEY); DELETE FROM going;")?;
     transaction.execute(
-        "INSERT OR IGNORE INTO going SELECT id FROM blocks WHERE segment = ?1
-         UNION SELECT block FROM profiles WHERE segment = ?1 AND block IS NOT NULL",
+        "INSERT INTO going WITH RECURSIVE it(id) AS (
+             SELECT id FROM blocks WHERE segment = ?1
+             UNION SELECT block FROM profiles WHERE segment = ?1 AND block IS NOT NULL
+             UNION SELECT parent FROM blocks JOIN it ON blocks.id = it.id WHERE parent IS NOT NULL
+         ) SELECT id FROM it",
         params![signed(segment)],
     )?;
     transaction.execute_batch(
-        "INSERT OR IGNORE INTO going SELECT parent FROM blocks WHERE id IN (SELECT id FROM going) AND parent IS NOT NULL;
-         UPDATE profiles SET block = NULL WHERE block IN (SELECT id FROM going);
+        "UPDATE profiles SET block = NULL WHERE block IN (SELECT id FROM going);
          UPDATE blocks SET parent = NULL WHERE parent IN (SELECT id FROM going);
          DELETE FROM blocks WHERE id IN (SELECT id FROM going);
          DELETE FROM going;",

@@ -14,7 +14,7 @@ use profile::received::Received;
 use proptest::prelude::*;
 use uuid::Uuid;
 
-use super::*;
+use super::{commit::HOUR_US, *};
 use crate::{
     query::Queries,
     testing::{Process, conformance, naive},
@@ -149,6 +149,47 @@ fn damaged() {
     "#);
 }
 
+/// Check that the hour which is not over is of ten-minute blocks, with what was alone in its ten minutes beside them.
+#[test]
+fn blocks_of_ten_minutes() {
+    let dir = tempfile::tempdir().unwrap();
+    let hand = Hand::default();
+    let store = Embedded::open_with(dir.path(), hand.settings(u64::MAX)).unwrap();
+    let midnight = START / HOUR_US * HOUR_US;
+    let mut all = Vec::new();
+    for minute in (0..20).chain([31]).chain(40..47) {
+        all.push(Process::small(1).chunk(midnight + minute * 60_000_000));
+        hand.put(all.last().unwrap().head.end_us);
+        keep(&store, all.last().unwrap()).unwrap();
+    }
+    let store = Arc::new(store);
+    let queries = Queries { store: Arc::clone(&store) as Arc<dyn ChunkStore>, live: None };
+    let mut lines = Vec::new();
+    for minutes in [48, 62, 24 * 60 + 1] {
+        hand.put(midnight + minutes * 60_000_000);
+        store.merge().unwrap();
+        for to in [ALL.to_us, midnight + 15 * 60_000_000] {
+            let selection = Selection::new(PROJECT, Window { from_us: 0, to_us: to });
+            let parts = store.plan(&selection, Grain::Blocks).unwrap();
+            let of: Vec<u64> = parts.iter().map(|part| part.profiles).collect();
+            lines.push(format!("after {minutes} minutes: {of:?}"));
+            let rows = queries.functions(&selection, true).unwrap().of;
+            let rows: std::collections::BTreeMap<_, _> =
+                rows.iter().map(|row| (naive::show(&row.function), (row.own, row.total))).collect();
+            assert_eq!(rows, naive::functions(&naive::stays(&all, &selection), true));
+        }
+    }
+    assert_snapshot!(lines.join("\n"), @r"
+    after 48 minutes: [10, 10, 1, 1, 1, 1, 1, 1, 1, 1]
+    after 48 minutes: [10, 1, 1, 1, 1, 1]
+    after 62 minutes: [28]
+    after 62 minutes: [10, 1, 1, 1, 1, 1]
+    after 1441 minutes: [28]
+    after 1441 minutes: [10, 1, 1, 1, 1, 1]
+    ");
+    assert!(check(dir.path()).unwrap().is_sound());
+}
+
 /// Check what of a day's profiles is left by age, by bytes, and of blocks that stood for what is gone.
 #[test]
 fn retention() {
@@ -242,7 +283,8 @@ enum Step {
     /// A crash, with so many bytes of an append that was not committed.
     Crash(usize),
     Reopen,
-    Hour,
+    Minutes,
+    Hours,
     Merge,
     Retain(u32),
 }
@@ -252,8 +294,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         6 => proptest::collection::vec(0_u64..40, 1..5).prop_map(Step::Append),
         1 => (0_usize..5000).prop_map(Step::Crash),
         1 => Just(Step::Reopen),
-        2 => Just(Step::Hour),
-        1 => Just(Step::Merge),
+        3 => Just(Step::Minutes),
+        2 => Just(Step::Hours),
+        2 => Just(Step::Merge),
         1 => (0_u32..3).prop_map(Step::Retain),
     ];
     proptest::collection::vec(step, 1..25)
@@ -273,7 +316,7 @@ proptest! {
         let mut store = Some(Embedded::open_with(&dir, hand.settings(3000)).unwrap());
         // With the hour of arrival.
         let mut list: Vec<(u64, Received)> = Vec::new();
-        let mut hour = START / HOUR_US;
+        let mut now = START;
         for (number, step) in steps.iter().enumerate() {
             let open = store.as_ref().unwrap();
             match step {
@@ -281,7 +324,7 @@ proptest! {
                     let profiles: Vec<Received> = which.iter().map(|at| Process::small(at % 3).chunk(START + at * 3_000_000)).collect();
                     for received in &profiles {
                         if !list.iter().any(|(_, known)| known.head.chunk_id == received.head.chunk_id) {
-                            list.push((hour, received.clone()));
+                            list.push((now / HOUR_US, received.clone()));
                         }
                     }
                     let profiles = profiles.into_iter().map(|received| (PROJECT, received)).collect();
@@ -303,19 +346,24 @@ proptest! {
                     drop(store.take());
                     store = Some(Embedded::open_with(&dir, hand.settings(3000)).unwrap());
                 }
-                Step::Hour => {
-                    hour += 13;
-                    hand.put(hour * HOUR_US);
+                Step::Minutes => {
+                    now += 420_000_000;
+                    hand.put(now);
+                }
+                Step::Hours => {
+                    now += 13 * HOUR_US;
+                    hand.put(now);
                 }
                 Step::Merge => open.merge().unwrap(),
                 Step::Retain(days) => {
                     // What is written to stays; so let it be another.
-                    hour += 1;
-                    hand.put(hour * HOUR_US);
+                    now += HOUR_US;
+                    hand.put(now);
+                    let hour = now / HOUR_US;
                     let extra = Process::small(2).chunk(START + (1000 + number as u64) * 3_000_000);
                     keep(open, &extra).unwrap();
                     list.push((hour, extra));
-                    open.retain(Retention { days: *days, bytes: u64::MAX }, hour * HOUR_US).unwrap();
+                    open.retain(Retention { days: *days, bytes: u64::MAX }, now).unwrap();
                     list.retain(|(kept, _)| *kept + u64::from(*days) * 24 >= hour);
                 }
             }

@@ -156,8 +156,8 @@ fn blocks() {
     90 parts, 90 profiles, 0 damaged
     merged:
     1 parts, 120 profiles, 0 damaged
-    49 parts, 120 profiles, 0 damaged
-    90 parts, 90 profiles, 0 damaged
+    13 parts, 120 profiles, 0 damaged
+    18 parts, 90 profiles, 0 damaged
     "#);
 }
 
