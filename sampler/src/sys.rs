@@ -95,6 +95,19 @@ pub fn detach(tid: Tid, signal: i32) -> Result<(), Errno> {
     Errno::result(done).map(drop)
 }
 
+/// Has the allocator keep so many bytes that were freed, where it is glibc's, instead of giving them back at once: a server
+/// that reads tens of megabytes for each answer would get them anew each time, a page fault for each 4 kB.
+pub fn keep_freed_memory(bytes: i32) {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: two numbers; glibc takes its own lock (mallopt(3)).
+    unsafe {
+        libc::mallopt(libc::M_TRIM_THRESHOLD, bytes);
+        libc::mallopt(libc::M_TOP_PAD, bytes / 4);
+    }
+    #[cfg(not(target_env = "gnu"))]
+    let _ = bytes;
+}
+
 /// Keeps a buffer resident, so that no page fault of ours lengthens a stop.
 pub fn lock_in_memory(buffer: &[u8]) -> Result<(), Errno> {
     // SAFETY: the range is exactly a live slice; mlock changes no byte of it, and unmapping it later undoes the lock.
