@@ -65,6 +65,10 @@ bench: ## The benches behind docs/measurements.md: us, the rival, the ratio
 	$(CARGO) build --release --locked --bin sentry-profiled
 	$(CARGO) bench --package benches --locked
 	SENTRY_PROFILED_BIN=$(RELEASE_BIN) $(CARGO) run --release --locked --package benches --bin stop-window
+	SENTRY_PROFILED_BIN=$(RELEASE_BIN) $(CARGO) run --release --locked --package benches --bin serve-load
+	SENTRY_PROFILED_BIN=$(RELEASE_BIN) $(CARGO) run --release --locked --package benches --bin store-answers
+	$(CARGO) build --release --locked --package benches --bin parca-hour
+	benches/scripts/against-parca $(TARGET_DIR)/release/parca-hour
 	benches/scripts/sleepers $(RELEASE_BIN)
 	benches/scripts/measure $(RELEASE_BIN)
 	benches/scripts/against-eu-stack $(RELEASE_BIN)
