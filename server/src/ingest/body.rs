@@ -83,9 +83,9 @@ pub(super) async fn collect(
             return Err(too_large());
         }
         lease.grow(data.len()).map_err(|_| NotTaken::Overloaded)?;
-        if bytes.capacity() - bytes.len() < data.len() {
+        let more = usize::try_from(announced).unwrap_or(max).saturating_sub(bytes.len());
+        if more >= data.len() && bytes.capacity() - bytes.len() < data.len() {
             // In large steps, for each is a copy; but no further than was announced, and only once much of it is there.
-            let more = usize::try_from(announced).unwrap_or(max).saturating_sub(bytes.len());
             bytes.reserve_exact(more.min(bytes.len() * 4 + STEP).max(data.len()));
         }
         bytes.extend_from_slice(data);
