@@ -2,10 +2,8 @@
 
 use std::{
     fmt::Write as _,
-    fs::DirBuilder,
     io::Write as _,
     net::{SocketAddr, TcpListener},
-    os::unix::fs::DirBuilderExt as _,
     path::Path,
     sync::Arc,
 };
@@ -18,11 +16,10 @@ use crate::{
     cli::ServeArguments,
     exit::Failure,
     settings,
+    ship::files::make_folder,
     startup::{self, Signals},
 };
 
-/// Freed memory that is kept for the next answer: a call tree of a day reads 50 MB.
-const KEPT_FREE: i32 = 128 << 20;
 const HINT: &str = "set server.token (or SENTRY_PROFILED_TOKEN) and server.projects, or listen on 127.0.0.1";
 
 /// Serves until a signal.
@@ -30,12 +27,11 @@ pub fn serve(arguments: &ServeArguments) -> Result<u8, Failure> {
     let settings = settings::of_serve(arguments)?;
     let listen = settings.server.listen;
     may_listen(&settings)?;
-    sampler::sys::keep_freed_memory(KEPT_FREE);
+    sampler::sys::keep_freed_memory();
     let signals = startup::block_signals()?;
     startup::raise_descriptor_limit();
     let folder = settings::store_folder(&settings);
-    let folder_of_ours = DirBuilder::new().recursive(true).mode(0o700).create(&folder);
-    folder_of_ours.with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    make_folder(&folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
     let store = crate::store::open(&settings, &folder)?;
     let mut served = server::Settings::new(projects_of(&settings, &folder)?);
     served.token = settings.server.token.as_ref().map(|token| token.reveal().to_owned());

@@ -2,18 +2,11 @@
 //! and the small envelopes. Limit: well under 2 ms a megabyte, so that storing it is what counts.
 #![allow(clippy::unwrap_used, missing_docs, reason = "a bench")]
 
-use std::{hint::black_box, io::Read as _, path::Path};
+use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use profile::wire::{envelope, read};
-
-fn sent(name: &str) -> Vec<u8> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../profile/tests/data");
-    let file = std::fs::File::open(folder.join(format!("{name}.envelope.gz"))).unwrap();
-    let mut bytes = Vec::new();
-    flate2::read::GzDecoder::new(file).read_to_end(&mut bytes).unwrap();
-    bytes
-}
+use tests::envelopes::sent;
 
 fn receive(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("receive");

@@ -95,17 +95,16 @@ pub fn detach(tid: Tid, signal: i32) -> Result<(), Errno> {
     Errno::result(done).map(drop)
 }
 
-/// Has the allocator keep so many bytes that were freed, where it is glibc's, instead of giving them back at once: a server
-/// that reads tens of megabytes for each answer would get them anew each time, a page fault for each 4 kB.
-pub fn keep_freed_memory(bytes: i32) {
+/// Has the allocator keep 128 MiB of what was freed, where it is glibc's, instead of giving it back at once: a server that
+/// reads tens of megabytes for each answer (50 for a call tree of a day) would get them anew each time, a page fault for
+/// each 4 kB.
+pub fn keep_freed_memory() {
     #[cfg(target_env = "gnu")]
     // SAFETY: two numbers; glibc takes its own lock (mallopt(3)).
     unsafe {
-        libc::mallopt(libc::M_TRIM_THRESHOLD, bytes);
-        libc::mallopt(libc::M_TOP_PAD, bytes / 4);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, 128 << 20);
+        libc::mallopt(libc::M_TOP_PAD, 32 << 20);
     }
-    #[cfg(not(target_env = "gnu"))]
-    let _ = bytes;
 }
 
 /// Keeps a buffer resident, so that no page fault of ours lengthens a stop.

@@ -69,6 +69,11 @@ pub struct Want {
     pub measurements: bool,
 }
 
+impl Want {
+    /// All sections.
+    pub const ALL: Self = Self { symbols: true, aggregate: true, timeline: true, measurements: true };
+}
+
 /// Sections as they are kept; empty: not wanted, or not there.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Sections {

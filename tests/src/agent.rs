@@ -15,6 +15,7 @@ use nix::{
     unistd::Pid,
 };
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::{
     compile::build_folder,
@@ -148,6 +149,24 @@ fn drain(mut from: impl Read + Send + 'static) -> JoinHandle<String> {
 /// Runs the agent to its end, at most `limit`.
 pub fn run(arguments: &[&str], limit: Duration) -> Run {
     Agent::start(arguments).wait(limit)
+}
+
+/// Whether the functions `seventy`, `twenty` and `ten` have the shares of the samples that they had of the CPU time (`was`, by name),
+/// within three standard errors; and how many samples they have together. Prints each.
+#[allow(clippy::cast_precision_loss, reason = "some thousand samples")]
+pub fn has_shares(stacks: &[Stack], was: &Value) -> (bool, u64) {
+    let names = ["seventy", "twenty", "ten"];
+    let counts = names.map(|name| samples(stacks, name));
+    let all = counts.iter().sum::<u64>();
+    let mut is_within = true;
+    for (name, count) in names.iter().zip(counts) {
+        let share = was[name].as_f64().unwrap();
+        let error = (share * (1.0 - share) / all as f64).sqrt();
+        let seen = count as f64 / all as f64;
+        println!("{name}: {seen:.4}, was {share:.4} +- {error:.4} ({all} samples)");
+        is_within &= (seen - share).abs() < 3.0 * error;
+    }
+    (is_within, all)
 }
 
 /// Every file below a folder; none, if there is no such folder.

@@ -52,6 +52,15 @@ enum Piece {
     ProfilerId,
 }
 
+/// An envelope of `profile/tests/data`, as an SDK sent it.
+pub fn sent(name: &str) -> Vec<u8> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../profile/tests/data");
+    let file = std::fs::File::open(folder.join(format!("{name}.envelope.gz"))).unwrap();
+    let mut bytes = Vec::new();
+    GzDecoder::new(file).read_to_end(&mut bytes).unwrap();
+    bytes
+}
+
 /// All of them. The first is large.
 pub fn templates() -> Vec<Template> {
     NAMES.iter().map(|name| Template::read(name)).collect()
@@ -59,10 +68,7 @@ pub fn templates() -> Vec<Template> {
 
 impl Template {
     fn read(name: &str) -> Self {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../profile/tests/data");
-        let file = std::fs::File::open(folder.join(format!("{name}.envelope.gz"))).unwrap();
-        let mut text = String::new();
-        GzDecoder::new(file).read_to_string(&mut text).unwrap();
+        let text = String::from_utf8(sent(name)).unwrap();
         let mut lines = text.lines().skip_while(|line| !line.contains(r#""type":"profile_chunk""#)).skip(1);
         let mut chunk: Value = serde_json::from_str(lines.next().unwrap()).unwrap();
         let sums = sums(&chunk["profile"]);

@@ -7,9 +7,9 @@
 //! ```
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io,
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
@@ -17,6 +17,7 @@ use std::{
 use profile::id::BuildId;
 
 use super::Settings;
+use crate::ship::files::make_folder;
 
 const FILE: &str = "debug";
 const MISSING: &str = "missing";
@@ -51,7 +52,7 @@ impl Drop for Part {
 impl Cache {
     /// Makes the folder, readable by its owner alone, and clears it of what is beyond the bounds.
     pub(super) fn open(settings: &Settings) -> io::Result<Self> {
-        DirBuilder::new().recursive(true).mode(0o700).create(&settings.folder)?;
+        make_folder(&settings.folder)?;
         let cache =
             Self { folder: settings.folder.clone(), bytes_max: settings.bytes_max, miss_age: settings.miss_age };
         cache.bound();

@@ -17,7 +17,7 @@ pub(super) const PART: &str = "part";
 const PART_AGE_MAX: Duration = Duration::from_mins(10);
 
 /// Makes a folder that only its owner can read: profiles tell what a program does.
-pub(super) fn make_folder(path: &Path) -> io::Result<()> {
+pub(crate) fn make_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 

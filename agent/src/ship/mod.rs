@@ -45,7 +45,7 @@ mod carried;
 mod client;
 mod dsn;
 mod envelope;
-mod files;
+pub(crate) mod files;
 pub mod fuzz;
 pub mod journal;
 pub mod limits;

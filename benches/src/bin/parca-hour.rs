@@ -97,7 +97,7 @@ fn write_rows(out: &mut impl Write, chunk: &Received) -> Result<(), Box<dyn Erro
 
 fn ask(folder: &Path) -> Result<(), Box<dyn Error>> {
     // As `serve` does.
-    sampler::sys::keep_freed_memory(128 << 20);
+    sampler::sys::keep_freed_memory();
     let began = Instant::now();
     let queries = Queries { store: Arc::new(Embedded::open_read_only(&folder.join("store"))?), live: None };
     let hour = Window { from_us: START_US, to_us: START_US + 61 * MINUTE_US };

@@ -118,8 +118,7 @@ fn records(view: &Connection, files: &Files, report: &mut Report) -> rusqlite::R
             samples: 0,
             rate_hz: 0.0,
         };
-        let want = Want { symbols: true, aggregate: true, timeline: true, measurements: true };
-        match files.fetch(view, &part, want) {
+        match files.fetch(view, &part, Want::ALL) {
             Ok(sections) => {
                 if let Err(broken) = Plain::decode(&sections) {
                     report.damaged.push(Damage::of(&part, broken.to_string()));

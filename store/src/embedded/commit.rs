@@ -171,8 +171,8 @@ impl Committer {
     }
 
     fn is_sound(&self, hour: u64, segment: u64, offset: u64) -> bool {
-        let all = Want { symbols: true, aggregate: true, timeline: true, measurements: true };
-        File::open(segment_path(&self.dir, hour, segment)).is_ok_and(|file| segment::read(&file, offset, all).is_ok())
+        File::open(segment_path(&self.dir, hour, segment))
+            .is_ok_and(|file| segment::read(&file, offset, Want::ALL).is_ok())
     }
 
     /// Writes `records`, makes them durable, and commits `rows`, which get the places of the records.

@@ -36,31 +36,6 @@ const NODES_MAX: usize = 2 << 20;
 /// The same for sums.
 const ROWS_MAX: usize = 4 << 20;
 
-/// Columns of `Child` from the profiles; `$time` numbers the time they came in.
-macro_rules! profiles {
-    ($time:literal) => {
-        concat!(
-            "SELECT ",
-            $time,
-            " AS time, session, id, start_us, end_us, 1 AS profiles, samples, rate_hz, segment, hour, offset,
-             (SELECT hour FROM segments WHERE segments.id = segment) AS segment_hour, 0 AS is_block
-             FROM profiles INDEXED BY profiles_to_merge"
-        )
-    };
-}
-
-/// The same from the blocks.
-macro_rules! blocks {
-    ($time:literal) => {
-        concat!(
-            "SELECT ",
-            $time,
-            " AS time, session, id, start_us, end_us, profiles, samples, rate_hz, segment, hour, offset,
-             (SELECT hour FROM segments WHERE segments.id = segment) AS segment_hour, 1 AS is_block FROM blocks"
-        )
-    };
-}
-
 /// The time of arrival that a block is of. The numbers are those of the catalogue.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) enum Level {
@@ -73,36 +48,33 @@ pub(super) enum Level {
 }
 
 impl Level {
-    /// What may become blocks: the number of the time it came in, its session, and what `Child` is read from.
-    fn sql(self) -> &'static str {
+    /// What may become blocks: the number of the time it came in, and the columns of `Child`.
+    fn sql(self) -> String {
+        let columns = "session, id, start_us, end_us, samples, rate_hz, segment, hour, offset,
+             (SELECT hour FROM segments WHERE segments.id = segment) AS segment_hour";
+        let profiles = |time: &str| {
+            format!(
+                "SELECT {time} AS time, {columns}, 1 AS profiles, 0 AS is_block
+                 FROM profiles INDEXED BY profiles_to_merge WHERE block IS NULL"
+            )
+        };
+        let blocks = |time: &str| {
+            format!("SELECT {time} AS time, {columns}, profiles, 1 AS is_block FROM blocks WHERE parent IS NULL")
+        };
         match self {
-            Self::Slot => concat!(profiles!("received_us / 600000000"), " WHERE block IS NULL"),
-            Self::Hour => concat!(
-                profiles!("hour"),
-                " WHERE block IS NULL UNION ALL ",
-                blocks!("hour"),
-                " WHERE parent IS NULL AND level = 1"
-            ),
-            Self::Day => concat!(blocks!("hour / 24"), " WHERE parent IS NULL AND level < 3"),
+            Self::Slot => profiles(&format!("received_us / {SLOT_US}")),
+            Self::Hour => format!("{} UNION ALL {} AND level = 1", profiles("hour"), blocks("hour")),
+            Self::Day => format!("{} AND level < 3", blocks("hour / 24")),
         }
     }
 
-    /// The number of the time that is not over at `now_us`.
-    fn now(self, now_us: u64) -> u64 {
+    /// Microseconds of the time.
+    fn span_us(self) -> u64 {
         match self {
-            Self::Slot => now_us / SLOT_US,
-            Self::Hour => now_us / HOUR_US,
-            Self::Day => now_us / HOUR_US / 24,
+            Self::Slot => SLOT_US,
+            Self::Hour => HOUR_US,
+            Self::Day => 24 * HOUR_US,
         }
-    }
-
-    fn span_max_us(self) -> u64 {
-        OVERHANG_US
-            + match self {
-                Self::Slot => SLOT_US,
-                Self::Hour => HOUR_US,
-                Self::Day => 24 * HOUR_US,
-            }
     }
 }
 
@@ -188,7 +160,8 @@ fn groups(connection: &Connection, level: Level, now_us: u64) -> Result<Vec<(i64
     let sql = format!("SELECT time, session FROM ({}) WHERE time < ? GROUP BY 1, 2 HAVING count(*) > 1", level.sql());
     let ask = || {
         let mut statement = connection.prepare_cached(&sql)?;
-        let rows = statement.query_map(params![signed(level.now(now_us))], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let rows =
+            statement.query_map(params![signed(now_us / level.span_us())], |row| Ok((row.get(0)?, row.get(1)?)))?;
         rows.collect::<rusqlite::Result<Vec<_>>>()
     };
     ask().map_err(|source| database("read the catalogue", source))
@@ -227,7 +200,7 @@ fn children(connection: &Connection, level: Level, time: i64, session: i64) -> R
         rows.collect::<rusqlite::Result<Vec<Child>>>()
     };
     let all = ask().map_err(|source| database("read the catalogue", source))?;
-    let most = level.span_max_us();
+    let most = level.span_us() + OVERHANG_US;
     let mut groups: Vec<Vec<Child>> = Vec::new();
     for child in all {
         match groups.last_mut() {

@@ -118,7 +118,7 @@ fn selects(store: &dyn ChunkStore, mine: ProjectId, profiles: &[Received], start
 fn whole(store: &dyn ChunkStore, mine: ProjectId, profiles: &[Received]) {
     let selection = Selection::new(mine, all());
     let parts = store.plan(&selection, Grain::Profiles).unwrap();
-    let want = Want { symbols: true, aggregate: true, timeline: true, measurements: true };
+    let want = Want::ALL;
     for (part, sections) in parts.iter().zip(store.fetch(&parts, want).unwrap()) {
         let sent = profiles.iter().find(|sent| Some(sent.head.chunk_id) == part.chunk_id).unwrap();
         let found = encoding::decode(sent.head.clone(), &sections.unwrap()).unwrap();

@@ -5,7 +5,7 @@ use nix::{
     unistd::Pid,
 };
 use tests::{
-    agent::{collapsed, record, samples},
+    agent::{collapsed, has_shares, record, samples},
     targets::{Program, turn},
 };
 
@@ -23,18 +23,7 @@ fn is_within() -> bool {
     let Some(mut target) = Program::start("busy_shares", &["31"]) else { return true };
     let run = record(target.pid(), 30, &["--on-cpu"]).wait(Duration::from_mins(1));
     let stacks = collapsed(&run.stdout);
-    let names = ["seventy", "twenty", "ten"];
-    let counts = names.map(|name| samples(&stacks, name));
-    let all = counts.iter().sum::<u64>() as f64;
-    let was = target.report();
-    let mut is_within = true;
-    for (name, count) in names.iter().zip(counts) {
-        let share = was[name].as_f64().unwrap();
-        let error = (share * (1.0 - share) / all).sqrt();
-        let seen = count as f64 / all;
-        println!("{name}: {seen:.4}, was {share:.4} +- {error:.4}");
-        is_within &= (seen - share).abs() < 3.0 * error;
-    }
+    let (is_within, _) = has_shares(&stacks, &target.report());
     let rootless: Vec<_> =
         stacks.iter().filter(|stack| !["_start", "clone3", "__clone3"].contains(&stack.frames[0].as_str())).collect();
     assert!(rootless.is_empty(), "{rootless:?}");

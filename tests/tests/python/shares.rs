@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tests::{
-    agent::{collapsed, record, samples},
+    agent::{collapsed, has_shares, record, samples},
     pythons::{Python, all, program},
     targets::{Program, turn},
 };
@@ -27,25 +27,14 @@ fn shares() {
     }
 }
 
-#[allow(clippy::cast_precision_loss, reason = "some thousand samples")]
 fn is_within(python: &Python) -> bool {
     let mut target = Program::spawn(python.command(&program("shares.py")).arg((SECONDS + 1).to_string()));
     assert_eq!(target.line(), "ready");
     let run = record(target.pid(), SECONDS, &["--on-cpu"]).wait(Duration::from_mins(1));
     let stacks = collapsed(&run.stdout);
-    let names = ["seventy", "twenty", "ten"];
-    let counts = names.map(|name| samples(&stacks, name));
-    let all = counts.iter().sum::<u64>() as f64;
-    assert!(all > 200.0, "{python}: {}", run.stderr);
-    let was = target.report();
-    let mut is_within = true;
-    for (name, count) in names.iter().zip(counts) {
-        let share = was[name].as_f64().unwrap();
-        let error = (share * (1.0 - share) / all).sqrt();
-        let seen = count as f64 / all;
-        println!("{python}: {name} {seen:.4}, was {share:.4} +- {error:.4} ({all} samples)");
-        is_within &= (seen - share).abs() < 3.0 * error;
-    }
+    println!("{python}");
+    let (is_within, all) = has_shares(&stacks, &target.report());
+    assert!(all > 200, "{python}: {}", run.stderr);
     for name in ["sleeper", "waiter"] {
         assert_eq!(samples(&stacks, name), 0, "{python}: {name}\n{}", run.stdout);
     }
