@@ -157,7 +157,11 @@ impl Generated {
         if !stack.native().any(is_generated) {
             return None;
         }
-        self.map.look(tid, now_ns, self.runtime.is_some_and(|runtime| runtime.rewrites));
+        let rewrites = self.runtime.is_some_and(|runtime| runtime.rewrites);
+        self.map.look(tid, now_ns, rewrites);
+        if stack.native().any(|frame| is_generated(frame) && self.map.find(frame.lookup()).is_none()) {
+            self.map.look_again(tid, now_ns, rewrites);
+        }
         // Beside frames of Python, the trampolines that lead to them say nothing more.
         let has_python = stack.frames.iter().any(|frame| matches!(frame, RawFrame::Code(_)));
         let mut news = News::default();

@@ -22,7 +22,8 @@ use tracing::{info, warn};
 
 use crate::{modules::Root, procfs};
 
-/// The file is asked at most this often whether it has grown: once a tick, at usual rates.
+/// The file is asked at most this often whether it has changed: once a tick, at usual rates. Only for code that has no name it is
+/// asked again.
 const GREW_NS: u64 = 5_000_000;
 /// And its path at most this often whether there is one, or another: that takes some ten system calls.
 const PATH_NS: u64 = 1_000_000_000;
@@ -84,14 +85,20 @@ impl MapFile {
 
     /// Reads what has come, if it is time to. `rewrites`: a changed file was written anew, all of it.
     pub(crate) fn look(&mut self, tid: Tid, now_ns: u64, rewrites: bool) {
+        self.look_if(tid, now_ns, rewrites, |open| now_ns.saturating_sub(open.looked_at) >= GREW_NS);
+    }
+
+    /// Reads what has come since, for code that was not there then.
+    pub(crate) fn look_again(&mut self, tid: Tid, now_ns: u64, rewrites: bool) {
+        self.look_if(tid, now_ns, rewrites, Open::has_grown);
+    }
+
+    fn look_if(&mut self, tid: Tid, now_ns: u64, rewrites: bool, is_due: impl FnOnce(&Open) -> bool) {
         if self.path_looked_at.is_none_or(|at| now_ns.saturating_sub(at) >= PATH_NS) {
             self.path_looked_at = Some(now_ns);
             self.look_at_path(tid);
         }
-        let Some(open) = &mut self.open else { return };
-        if now_ns.saturating_sub(open.looked_at) < GREW_NS {
-            return;
-        }
+        let Some(open) = self.open.as_mut().filter(|open| is_due(open)) else { return };
         open.looked_at = now_ns;
         if let Err(why) = open.read(&mut self.map, &mut self.allowance, now_ns, rewrites) {
             self.refuse(why);
@@ -179,6 +186,10 @@ impl Open {
 
     fn is_read(&self) -> bool {
         self.looked_at > 0 && self.read_to >= self.size
+    }
+
+    fn has_grown(&self) -> bool {
+        self.file.metadata().is_ok_and(|meta| meta.size() > self.size)
     }
 
     /// Takes into `map` what is new.
@@ -333,7 +344,13 @@ mod tests {
         append(&path, "o\n10 10 new\n");
         assert_eq!(reading.look(false, &[0x10, 0x20]), names(&["new", "two"]));
         assert_eq!(reading.look(false, &[0x10, 0x20]), names(&["new", "two"]));
-        assert_eq!((reading.file.map.len(), reading.file.map.left_out().garbage), (2, 0));
+        // A moment later, when the next look is not due.
+        append(&path, "30 10 three\n");
+        reading.now_ns -= GREW_NS - 1;
+        assert_eq!(reading.look(false, &[0x10, 0x30]), names(&["new", ""]));
+        reading.file.look_again(Tid(0), reading.now_ns, false);
+        assert_eq!(reading.file.find(RemoteAddr(0x30)), Some("three"));
+        assert_eq!((reading.file.map.len(), reading.file.map.left_out().garbage), (3, 0));
     }
 
     /// Check that a file that was written anew is read anew: shorter, as long, or longer than before.

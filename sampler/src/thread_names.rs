@@ -14,8 +14,11 @@ const LOOKS_MAX: usize = 100;
 const YOUNG_NS: u64 = 10_000_000_000;
 /// So long a young thread's name is taken to stand.
 const YOUNG_WAIT_NS: u64 = 1_000_000_000;
-/// And a new one's lack of a name: `threading` comes to know a thread a moment after the interpreter does.
-const NEW_WAIT_NS: u64 = 50_000_000;
+/// `threading` comes to know a thread a moment after the interpreter does; some never get a name, and others may not live long.
+/// So long a new one is looked at in every tick ...
+const NEW_NS: u64 = 100_000_000;
+/// ... and until it is no longer young, so often.
+const NAMELESS_WAIT_NS: u64 = 50_000_000;
 /// And the name of an older one.
 const WAIT_NS: u64 = 30_000_000_000;
 
@@ -96,7 +99,8 @@ impl Known {
         found: &mut Vec<(Tid, String)>,
     ) -> usize {
         self.again = now.saturating_add(match now.saturating_sub(self.since) {
-            0..YOUNG_WAIT_NS if self.name.is_none() => NEW_WAIT_NS,
+            0..NEW_NS if self.name.is_none() => 0,
+            0..YOUNG_WAIT_NS if self.name.is_none() => NAMELESS_WAIT_NS,
             0..YOUNG_NS => YOUNG_WAIT_NS,
             _ => WAIT_NS,
         });

@@ -12,7 +12,7 @@ use std::{
 };
 
 use profile::received::Head;
-use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Transaction, params};
 use rustc_hash::FxHashSet;
 use uuid::Uuid;
 
@@ -38,6 +38,9 @@ pub(super) struct Committer {
     segment_bytes_max: u64,
     /// The one that is written to.
     open: Option<Open>,
+    /// Records of them have rows that could not be committed, which a crash may yet bring back: they are in the log until the next
+    /// commit writes over them (<https://www.sqlite.org/fileformat2.html#the_write_ahead_log>).
+    doubtful: Vec<Open>,
     next_segment: u64,
     /// Hours never go back, whatever the clock does: retention goes by them.
     hour: u64,
@@ -87,6 +90,7 @@ impl Committer {
             connection,
             segment_bytes_max,
             open: None,
+            doubtful: Vec::new(),
             next_segment: id.cast_unsigned() + 1,
             hour: hour.cast_unsigned(),
         })
@@ -182,22 +186,29 @@ impl Committer {
         places: &[(u64, u64)],
         rows: impl FnOnce(&Transaction<'_>, u64, &[Place]) -> rusqlite::Result<()>,
     ) -> Result<(), StoreError> {
-        let written = self.write_records(records);
-        let done = written.and_then(|(segment, from)| {
-            let place = |(before, bytes): &(u64, u64)| Place { segment, offset: from + before, bytes: *bytes };
-            let places: Vec<Place> = places.iter().map(place).collect();
-            let to = from + records.len() as u64;
-            self.commit_rows(segment, to, |transaction, hour| rows(transaction, hour, &places))?;
-            Ok(to)
-        });
-        match done {
-            // Without records nothing has become of the segment.
-            Ok(to) => self.open.iter_mut().filter(|_| !records.is_empty()).for_each(|open| open.bytes = to),
+        let (segment, from) = match self.write_records(records) {
+            Ok(written) => written,
             Err(error) => {
-                self.abandon();
+                // No row can know of them.
+                self.open.take().iter().for_each(|open| self.cut(open));
                 return Err(error);
             }
+        };
+        let place = |(before, bytes): &(u64, u64)| Place { segment, offset: from + before, bytes: *bytes };
+        let places: Vec<Place> = places.iter().map(place).collect();
+        let to = from + records.len() as u64;
+        if let Err(error) = self.commit_rows(segment, to, |transaction, hour| rows(transaction, hour, &places)) {
+            // The next write begins another segment. A full disk lacks what this one has, and took no whole log.
+            let open = self.open.take();
+            match error.sqlite_error_code() {
+                Some(ErrorCode::DiskFull) => open.iter().for_each(|open| self.cut(open)),
+                _ => self.doubtful.extend(open),
+            }
+            return Err(database("write to the catalogue", error));
         }
+        std::mem::take(&mut self.doubtful).iter().for_each(|open| self.cut(open));
+        // Without records nothing has become of the segment.
+        self.open.iter_mut().filter(|_| !records.is_empty()).for_each(|open| open.bytes = to);
         Ok(())
     }
 
@@ -206,21 +217,18 @@ impl Committer {
         segment: u64,
         bytes: u64,
         rows: impl FnOnce(&Transaction<'_>, u64) -> rusqlite::Result<()>,
-    ) -> Result<(), StoreError> {
+    ) -> rusqlite::Result<()> {
         let hour = self.hour;
-        let commit = || {
-            let transaction = self.connection.transaction()?;
-            if segment > 0 {
-                transaction
-                    .prepare_cached(
-                        "INSERT INTO segments VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET bytes = excluded.bytes",
-                    )?
-                    .execute(params![signed(segment), signed(hour), signed(bytes)])?;
-            }
-            rows(&transaction, hour)?;
-            transaction.commit()
-        };
-        commit().map_err(|source| database("write to the catalogue", source))
+        let transaction = self.connection.transaction()?;
+        if segment > 0 {
+            transaction
+                .prepare_cached(
+                    "INSERT INTO segments VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET bytes = excluded.bytes",
+                )?
+                .execute(params![signed(segment), signed(hour), signed(bytes)])?;
+        }
+        rows(&transaction, hour)?;
+        transaction.commit()
     }
 
     /// Where the records stand; no segment where there are none.
@@ -257,15 +265,10 @@ impl Committer {
         Ok(Open { id, hour: self.hour, file, bytes: FILE_MAGIC.len() as u64 })
     }
 
-    /// After a failed write nothing is known of what the file has: what is committed stays, the next write begins another.
-    /// If rows that could not be synced outlive a crash all the same, their records are gone, and who sends them again,
-    /// for nobody was told that they are kept, gives them back.
-    fn abandon(&mut self) {
-        let Some(open) = self.open.take() else { return };
-        let is_empty = open.bytes == FILE_MAGIC.len() as u64;
-        // Frees what a full disk lacks; what fails here is done when the folder is opened again.
+    /// Gives back what was not committed, for a full disk lacks it. What fails here is done when the folder is opened again.
+    fn cut(&self, open: &Open) {
         let _ = open.file.set_len(open.bytes);
-        if is_empty {
+        if open.bytes == FILE_MAGIC.len() as u64 {
             let _ = fs::remove_file(segment_path(&self.dir, open.hour, open.id));
         }
     }

@@ -107,7 +107,7 @@ struct Writing {
     merging: Option<(Sender<()>, JoinHandle<()>)>,
     clock: Clock,
     /// Held while the store is open.
-    _lock: File,
+    lock: File,
 }
 
 impl fmt::Debug for Writing {
@@ -140,8 +140,7 @@ impl Embedded {
         } else {
             None
         };
-        let writing =
-            Writing { commands: Some(commands), writer: Some(writer), merging, clock: settings.clock, _lock: lock };
+        let writing = Writing { commands: Some(commands), writer: Some(writer), merging, clock: settings.clock, lock };
         Ok(Self { reading, writing: Some(writing) })
     }
 
@@ -180,6 +179,8 @@ impl Drop for Embedded {
         if let Some(writer) = writing.writer.take() {
             let _ = writer.join();
         }
+        // By name: a child of this process has a copy of the descriptor until it runs its own program.
+        let _ = writing.lock.unlock();
     }
 }
 

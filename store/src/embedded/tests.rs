@@ -88,9 +88,12 @@ fn locked() {
     keep(&store, &Process::small(2).chunk(START)).unwrap();
     assert_eq!(ids(&reader).len(), 2);
     let refused = keep(&reader, &Process::small(3).chunk(START)).unwrap_err().to_string();
+    // A child of this process has such a copy until it runs its own program.
+    let copy = store.writing.as_ref().unwrap().lock.try_clone().unwrap();
     drop(store);
     assert_eq!(ids(&Embedded::open_read_only(dir.path()).unwrap()).len(), 2);
     Embedded::open(dir.path()).unwrap();
+    drop(copy);
     let nothing = Embedded::open_read_only(&dir.path().join("nothing")).unwrap_err().to_string();
     assert_snapshot!([second, refused, nothing].join("\n"), @r#"
     another process has DIR open for writing
@@ -274,6 +277,33 @@ fn full_disk() {
     });
     unmount();
     println!("{:?}", found.unwrap());
+}
+
+/// Check that records stay as long as a crash may bring back the rows that could not be committed, and then go.
+#[test]
+fn doubtful() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Embedded::open(dir.path()).unwrap();
+    let keep_at = |at: u64| keep(&store, &Process::small(1).chunk(START + at * 3_000_000));
+    let bytes = || segments(dir.path()).iter().map(|path| fs::metadata(path).unwrap().len()).collect::<Vec<_>>();
+    keep_at(0).unwrap();
+    let before = bytes();
+    let catalogue = Connection::open(catalogue_path(dir.path())).unwrap();
+    catalogue
+        .execute_batch("CREATE TRIGGER fails BEFORE INSERT ON profiles BEGIN SELECT raise(ABORT, 'no'); END")
+        .unwrap();
+    keep_at(1).unwrap_err();
+    keep_at(2).unwrap_err();
+    let in_doubt = bytes();
+    catalogue.execute_batch("DROP TRIGGER fails").unwrap();
+    keep_at(3).unwrap();
+    let after = bytes();
+    assert_eq!((before.len(), in_doubt.len(), after.len()), (1, 2, 2), "{before:?} {in_doubt:?} {after:?}");
+    assert!(in_doubt.iter().all(|bytes| *bytes > before[0]), "{before:?} {in_doubt:?}");
+    assert_eq!(after[0], before[0]);
+    assert_eq!(ids(&store).len(), 2);
+    drop(store);
+    assert!(check(dir.path()).unwrap().is_sound());
 }
 
 /// What happens to a store.
