@@ -4,9 +4,10 @@
 //! column is a width (a byte, 0 to 8) and, for each byte of that width, low ones first, that byte of every number. The high
 //! bytes of most columns are nearly constant, and each plane is a block of the frame with an entropy table of its own.
 
-use std::io::Write;
+use std::{cell::RefCell, io::Write};
 
 use thiserror::Error;
+use zstd::bulk::Decompressor;
 
 /// Level 3 is zstd's default: level 9 takes 4 times as long for 4 % less.
 const LEVEL: i32 = 3;
@@ -107,6 +108,11 @@ impl Writer {
     }
 }
 
+thread_local! {
+    /// What it is made of are 160 KB, which are not asked for anew for each of the sections of an answer.
+    static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
+}
+
 /// Unpacks a section.
 pub(super) fn unpack(packed: &[u8]) -> Result<Vec<u8>, Broken> {
     let (length, frame) = packed.split_first_chunk::<4>().ok_or(Broken::Short)?;
@@ -114,7 +120,12 @@ pub(super) fn unpack(packed: &[u8]) -> Result<Vec<u8>, Broken> {
     if length > SECTION_BYTES_MAX {
         return Err(Broken::TooMany("bytes"));
     }
-    let bytes = zstd::bulk::decompress(frame, length).map_err(|_| Broken::Packed)?;
+    let bytes = DECOMPRESSOR.with_borrow_mut(|kept| {
+        if kept.is_none() {
+            *kept = Decompressor::new().ok();
+        }
+        kept.as_mut().ok_or(Broken::Packed)?.decompress(frame, length).map_err(|_| Broken::Packed)
+    })?;
     if bytes.len() == length { Ok(bytes) } else { Err(Broken::Short) }
 }
 

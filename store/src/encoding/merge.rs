@@ -1,6 +1,6 @@
 //! Several profiles' names and stacks become one: what blocks and trees are made with. The hot loop of every question, so
-//! texts are looked up once a profile and never once a frame, and a node costs a look at one that is near in memory, or a lookup
-//! of eight bytes.
+//! texts are looked up once a profile and never once a frame, and a node costs a look at one that is near in memory, or, if it
+//! has siblings, a lookup of eight bytes.
 
 use std::sync::Arc;
 
@@ -27,10 +27,20 @@ pub struct Merger {
     symbols: Symbols,
     texts: FxHashMap<Arc<str>, TextRef>,
     frames: FxHashMap<Frame, u32>,
-    nodes: FxHashMap<u64, u32>,
-    /// For each node, 0 for none: the child of it that was last asked for. Most nodes have one child, made right after them.
-    hints: Vec<u32>,
+    /// Those that have siblings, by parent and frame: most nodes are their parent's only child, and never come in here.
+    siblings: FxHashMap<u64, u32>,
+    /// By node.
+    children: Vec<Children>,
     threads: FxHashMap<TextRef, u32>,
+}
+
+/// What is known of a node's children.
+#[derive(Clone, Copy, Debug, Default)]
+struct Children {
+    /// The one that was last asked for; 0: there are none.
+    last: u32,
+    /// There are others, and all of them are in `siblings`.
+    several: bool,
 }
 
 impl Merger {
@@ -41,8 +51,8 @@ impl Merger {
             symbols: Symbols::default(),
             texts: FxHashMap::default(),
             frames: FxHashMap::default(),
-            nodes: FxHashMap::with_capacity_and_hasher(1 << 12, FxBuildHasher),
-            hints: vec![0],
+            siblings: FxHashMap::with_capacity_and_hasher(1 << 12, FxBuildHasher),
+            children: vec![Children::default()],
             threads: FxHashMap::default(),
         }
     }
@@ -73,18 +83,27 @@ impl Merger {
     }
 
     fn node(&mut self, node: Node) -> u32 {
-        let hint = self.hints.get(node.parent as usize).copied().unwrap_or(0);
-        if (hint as usize).checked_sub(1).and_then(|at| self.symbols.nodes.get(at)) == Some(&node) {
-            return hint;
-        }
-        let next = u32::try_from(self.symbols.nodes.len() + 1).unwrap_or(u32::MAX);
-        let known = *self.nodes.entry(u64::from(node.parent) << 32 | u64::from(node.frame)).or_insert(next);
+        let nodes = &mut self.symbols.nodes;
+        let next = u32::try_from(nodes.len() + 1).unwrap_or(u32::MAX);
+        // In range: a node that is a parent is there.
+        let Some(Children { last, several }) = self.children.get(node.parent as usize).copied() else { return 0 };
+        let only = (last as usize).checked_sub(1).and_then(|at| nodes.get(at)).map(|child| child.frame);
+        let known = match only {
+            Some(frame) if frame == node.frame => return last,
+            None => next,
+            Some(frame) => {
+                if !several {
+                    self.siblings.insert(key(Node { frame, ..node }), last);
+                }
+                *self.siblings.entry(key(node)).or_insert(next)
+            }
+        };
         if known == next {
-            self.symbols.nodes.push(node);
-            self.hints.push(0);
+            nodes.push(node);
+            self.children.push(Children::default());
         }
-        if let Some(hint) = self.hints.get_mut(node.parent as usize) {
-            *hint = known;
+        if let Some(children) = self.children.get_mut(node.parent as usize) {
+            *children = Children { last: known, several: only.is_some() };
         }
         known
     }
@@ -149,4 +168,8 @@ impl Merger {
             u32::try_from(frames.len() - 1).unwrap_or(u32::MAX)
         })
     }
+}
+
+fn key(node: Node) -> u64 {
+    u64::from(node.parent) << 32 | u64::from(node.frame)
 }
