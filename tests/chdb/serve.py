@@ -141,6 +141,8 @@ class Engine:
         self.root = chdb.connect(data)
         self.running = 0
         self.idle = threading.Condition()
+        # Engine 25.8 as a module dies of two queries at once.
+        self.turn = contextlib.nullcontext() if hasattr(self.root, "send_insert") else threading.Lock()
         # Inserts to be carried out without an answer.
         self.drop = 0
 
@@ -149,23 +151,27 @@ class Engine:
         with self.idle:
             self.running += 1
         try:
-            connection = chdb.connect(self.data)
-            try:
-                for name, value in settings.items():
-                    if not NAME.match(name):
-                        raise Refused(115, f"Unknown setting '{name[:64]}'")
-                    connection.query("SET %s = '%s'" % (name, value.replace("\\", "\\\\").replace("'", "\\'")))
-                if database:
-                    if not NAME.match(database):
-                        raise Refused(81, "Database does not exist")
-                    connection.query(f"USE `{database}`")
-                yield connection
-            finally:
-                connection.close()
+            with self.turn:
+                yield from self.connected(database, settings)
         finally:
             with self.idle:
                 self.running -= 1
                 self.idle.notify_all()
+
+    def connected(self, database, settings):
+        connection = chdb.connect(self.data)
+        try:
+            for name, value in settings.items():
+                if not NAME.match(name):
+                    raise Refused(115, f"Unknown setting '{name[:64]}'")
+                connection.query("SET %s = '%s'" % (name, value.replace("\\", "\\\\").replace("'", "\\'")))
+            if database:
+                if not NAME.match(database):
+                    raise Refused(81, "Database does not exist")
+                connection.query(f"USE `{database}`")
+            yield connection
+        finally:
+            connection.close()
 
     def end(self):
         with self.idle:

@@ -1,4 +1,4 @@
-//! Chunks as the real SDK for Python sent them: a minute of one busy thread, and of ten, on a busy machine.
+//! Chunks as the real SDK for Python sent them: a minute of one busy thread on a quiet machine, and of ten on a busy one.
 #![allow(
     clippy::unwrap_used,
     clippy::missing_panics_doc,
