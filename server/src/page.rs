@@ -17,6 +17,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 
 #[derive(RustEmbed)]
 #[folder = "web/"]
+#[exclude = "*.d.ts"]
 struct Files;
 
 /// `/` and the files beside it.

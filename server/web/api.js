@@ -17,13 +17,13 @@ export async function ask(what, parameters, signal) {
   return body;
 }
 
-/** @param {any} body @returns {import("./flame.js").Tree} */
+/** @param {any} body @returns {import("./tree.js").Tree} */
 export function tree(body) {
   const { function: func_, depth, total_us, own_us } = body.nodes;
   return { functions: body.functions.map(func), func: func_, depth, total: total_us, own: own_us, all: body.total_us, seen: body.samples };
 }
 
-/** @param {any[]} row @returns {import("./colour.js").Func} */
+/** @param {any[]} row @returns {import("./tree.js").Func} */
 function func([name, module, package_, file, path, line, inApp]) {
   return { name, module, package: package_, file, path, line, inApp };
 }

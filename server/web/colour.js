@@ -9,7 +9,7 @@ const BANDS = {
   native: [[0.805, 0.019, 0.066, 164, 190], [0.485, 0.018, 0.060, 164, 190]],
 };
 
-/** @typedef {{name: string, module: ?string, package: ?string, file: ?string, path: ?string, line: ?number, inApp: boolean}} Func */
+/** @typedef {import("./tree.js").Func} Func */
 
 /** @param {Func} func @returns {keyof typeof BANDS} */
 export function band(func) {

@@ -28,3 +28,13 @@ export function percent(part, whole) {
 export function count(many) {
   return many >= 1e6 ? (many / 1e6).toFixed(2) + NARROW + "M" : Math.round(many).toLocaleString("en");
 }
+
+/** @param {number} cpus */
+export function cores(cpus) {
+  return cpus.toFixed(2);
+}
+
+/** @param {number} us microseconds since 1970 @returns {string} the time of day here */
+export function clock(us) {
+  return new Date(us / 1000).toLocaleTimeString("en-GB");
+}

@@ -1,0 +1,56 @@
+//! The page's own parts, without a browser: what is pure in them by node's test runner, their types, and what they weigh.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use tests::compile::build_folder;
+
+/// Bytes of all files of the page, unpacked; over the wire a third of it. The limit is 150 kB over the wire.
+const PAGE_BYTES_MAX: u64 = 150_000;
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("web")
+}
+
+/// Runs it to its end; `None`, said on stderr, where it is not here.
+fn run(command: &mut Command) -> Option<(bool, String)> {
+    let Ok(output) = command.output() else {
+        eprintln!("skipped: no {} here", command.get_program().display());
+        return None;
+    };
+    let said = [output.stdout, output.stderr].concat();
+    Some((output.status.success(), String::from_utf8_lossy(&said).into_owned()))
+}
+
+/// Check the page's arithmetic on trees, its searches and its addresses.
+#[test]
+fn pure_parts() {
+    let files = fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path());
+    let tests: Vec<PathBuf> = files.filter(|path| path.to_string_lossy().ends_with(".test.js")).collect();
+    assert!(tests.len() >= 4, "{tests:?}");
+    let Some((passed, said)) = run(Command::new("node").arg("--test").args(tests)) else { return };
+    assert!(passed, "{said}");
+}
+
+/// Check that the types of the page's parts fit each other.
+#[test]
+fn types() {
+    let compiler = build_folder().parent().unwrap().join("npm/node_modules/typescript/bin/tsc");
+    if !compiler.exists() {
+        return eprintln!("skipped: no TypeScript in {} (scripts/setup tests installs it)", compiler.display());
+    }
+    let mut command = Command::new("node");
+    let Some((passed, said)) = run(command.arg(compiler).arg("-p").arg(folder().join("tsconfig.json"))) else { return };
+    assert!(passed, "{said}");
+}
+
+/// Check that the first look at the page is a small one.
+#[test]
+fn small() {
+    let files = fs::read_dir(folder().join("../../server/web")).unwrap().map(|entry| entry.unwrap());
+    let bytes: u64 = files.map(|file| file.metadata().unwrap().len()).sum();
+    assert!(bytes <= PAGE_BYTES_MAX, "{bytes} bytes");
+}
