@@ -10,6 +10,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
 };
+use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt as _;
 use tracing::{debug, warn};
 
@@ -95,7 +96,10 @@ async fn run(
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(limits.header_time).max_buf_size(HEADER_BYTES_MAX);
-    let served = http.serve_connection(TokioIo::new(stream), service);
+    let mut stream = TimeoutStream::new(stream);
+    // Who takes nothing of an answer would have us keep it.
+    stream.set_write_timeout(Some(limits.reader_time));
+    let served = http.serve_connection(TokioIo::new(Box::pin(stream)), service);
     tokio::pin!(served);
     let mut ending = false;
     loop {

@@ -26,13 +26,15 @@ pub struct Project {
     pub items_per_minute: Option<u32>,
 }
 
-/// How much is taken. The memory of a server is bounded by `bytes_in_flight` times two, since what is read of an item is there
-/// beside its text for a moment, and a few hundred bytes for each connection.
+/// How much is taken. The memory of a server is bounded by `bytes_in_flight` times two and a half (a quarter is for those whose
+/// headers do not say who they are, and what is read of an item is there beside its text for a moment), and a few hundred bytes for each
+/// connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Connections at a time; for one more, the one that has been waiting for longest is closed.
     pub connections: usize,
-    /// Bytes of all requests together, as they came and decompressed. Beyond it: 503.
+    /// Bytes of all requests together, as they came and decompressed. Beyond it: 503. Those without credentials in their headers
+    /// have a quarter as much beside it: nobody knows yet whether they may send at all.
     pub bytes_in_flight: usize,
     /// Bytes of a request, compressed.
     pub compressed_bytes: usize,
@@ -44,6 +46,8 @@ pub struct Limits {
     pub body_pause: Duration,
     /// Time for a whole body.
     pub body_time: Duration,
+    /// Time in which a client takes something of its answer.
+    pub reader_time: Duration,
     /// Time for requests that are running when the server stops.
     pub drain_time: Duration,
 }
@@ -62,6 +66,7 @@ impl Default for Limits {
             body_pause: Duration::from_secs(10),
             // 100 MB at 1.6 MB/s.
             body_time: Duration::from_mins(1),
+            reader_time: Duration::from_secs(30),
             drain_time: Duration::from_secs(10),
         }
     }

@@ -5,6 +5,9 @@ use std::{collections::BTreeMap, fmt::Write as _, io};
 
 use crate::export::{Counted, Options, Shown, View};
 
+/// A line number with what stands around it, at most.
+const LINE_BYTES: usize = 14;
+
 /// Writes the stacks of all threads, sorted, each once; where there are several processes, those of each stand on a
 /// frame `process PID:PROGRAM`. The count is that of [`Counted`]. In names `;` becomes `:`, line feeds and other control
 /// characters become spaces.
@@ -19,6 +22,24 @@ pub fn write(view: &View, options: Options, out: &mut impl io::Write) -> io::Res
         writeln!(out, "{stack} {count}")?;
     }
     Ok(())
+}
+
+/// About how many bytes that will be, known before any is made: names stand again in each stack that has them.
+pub fn size(view: &View, options: Options) -> u64 {
+    let of_frame = |frame: &Shown| {
+        let file = frame.file.as_ref().filter(|_| options.lines).map_or(0, |file| file.len() + LINE_BYTES);
+        (frame.name.len() + file + 1) as u64
+    };
+    let mut lengths: Vec<u64> = Vec::with_capacity(view.stacks.len());
+    for entry in &view.stacks {
+        let place = entry.place.and_then(|place| view.places.get(place));
+        let own: u64 = place.map_or(0, |place| place.frames.iter().map(of_frame).sum());
+        // A parent is always the smaller.
+        let below = entry.parent.and_then(|parent| lengths.get(parent)).copied().unwrap_or(0);
+        lengths.push(own.saturating_add(below));
+    }
+    let stacks = sums(view).into_values().flat_map(BTreeMap::into_keys);
+    stacks.fold(0, |sum, stack| sum.saturating_add(lengths.get(stack).copied().unwrap_or(0)))
 }
 
 /// What is counted of each stack, by process.
@@ -85,7 +106,10 @@ mod tests {
 
     fn collapsed(recorded: Recorded, options: Options) -> String {
         let mut out = Vec::new();
-        write(&View::of_recordings(&[recorded]), options, &mut out).unwrap();
+        let view = View::of_recordings(&[recorded]);
+        write(&view, options, &mut out).unwrap();
+        // But for names of processes and counts.
+        assert!(out.len() as u64 <= size(&view, options) + 100 * view.stacks.len() as u64);
         String::from_utf8(out).unwrap()
     }
 

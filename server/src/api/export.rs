@@ -1,6 +1,6 @@
 //! `/export`: the same answers as files that other tools read.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
 use profile::{
@@ -9,13 +9,22 @@ use profile::{
     wire,
 };
 use store::{item::Selection, query::Queries, tree::Shape};
-use tokio::{runtime::Handle, sync::mpsc};
+use tokio::{
+    runtime::Handle,
+    sync::{Semaphore, mpsc},
+};
 use tracing::warn;
 
 use super::{Turn, error::ApiError, parameters::Parameters, reply::Reply, view};
 
 /// A reader that takes nothing for so long is left.
 const READER_MAX: Duration = Duration::from_secs(30);
+/// And, after that time, one that has taken less than this, bytes a second.
+const READER_RATE: u64 = 64 << 10;
+/// Exports in pieces at a time: their readers set the pace, and must not hold up other questions.
+static EXPORTS: Semaphore = Semaphore::const_new(4);
+/// Names repeat in every stack of collapsed ones: a kilobyte from a hostile sender would become gigabytes.
+const COLLAPSED_BYTES_MAX: u64 = 256 << 20;
 /// Chunks on their way to a reader.
 const ON_THE_WAY: usize = 2;
 
@@ -71,13 +80,19 @@ pub(crate) fn export(queries: &Queries, parameters: &Parameters, turn: Turn) -> 
     let (kind, end) = format.kind();
     let name = format!("project-{}-{}.{end}", selection.project.0, selection.from_us / 1_000_000);
     if format == Format::Sentry {
-        return Ok(Reply::Pieces { kind, name, pieces: chunks(queries, selection, turn) });
+        // Its turn is over: from here on the reader sets the pace.
+        drop(turn);
+        return Ok(Reply::Pieces { kind, name, pieces: chunks(queries, selection)? });
     }
     let view = if is_timeline {
         view::of_timeline(&queries.timeline(&selection, lines)?.of, &selection)
     } else {
         view::of_tree(&queries.tree(&selection, Shape { lines, inverted: false })?.of, &selection)
     };
+    if format == Format::Collapsed && collapsed::size(&view, Options { lines }) > COLLAPSED_BYTES_MAX {
+        let hint = "ask for a shorter window or one thread, or for speedscope or pprof, which say each name once";
+        return Err(ApiError::parameter("format", "would be more than 256 MiB of collapsed stacks", hint));
+    }
     let mut bytes = Vec::new();
     write(format, &view, lines, &mut bytes).map_err(|_| ApiError::Broken)?;
     Ok(Reply::File { kind, name, bytes })
@@ -103,13 +118,19 @@ fn write(format: Format, view: &View, lines: bool, out: &mut Vec<u8>) -> std::io
 }
 
 /// Chunk by chunk: all that is kept may be more than fits into memory.
-fn chunks(queries: &Queries, selection: Selection, turn: Turn) -> mpsc::Receiver<Result<Bytes, ApiError>> {
+fn chunks(queries: &Queries, selection: Selection) -> Result<mpsc::Receiver<Result<Bytes, ApiError>>, ApiError> {
+    let place = EXPORTS.try_acquire().map_err(|_| ApiError::Busy)?;
     let (to, pieces) = mpsc::channel(ON_THE_WAY);
     let (queries, runtime) = (queries.clone(), Handle::current());
     tokio::task::spawn_blocking(move || {
-        let _turn = turn;
-        let send =
-            |piece| runtime.block_on(tokio::time::timeout(READER_MAX, to.send(piece))).is_ok_and(|sent| sent.is_ok());
+        let _place = place;
+        let (began, mut bytes) = (Instant::now(), 0_u64);
+        let mut send = |piece: Result<Bytes, ApiError>| {
+            bytes = bytes.saturating_add(piece.as_ref().map_or(0, |piece| piece.len() as u64));
+            let is_in_time = began.elapsed() <= READER_MAX + Duration::from_secs(bytes / READER_RATE);
+            is_in_time
+                && runtime.block_on(tokio::time::timeout(READER_MAX, to.send(piece))).is_ok_and(|sent| sent.is_ok())
+        };
         let done = queries.received(&selection, &mut |_, received| send(line(&received)));
         match done {
             Ok(covers) if covers.damaged.is_empty() => {}
@@ -119,7 +140,7 @@ fn chunks(queries: &Queries, selection: Selection, turn: Turn) -> mpsc::Receiver
             }
         }
     });
-    pieces
+    Ok(pieces)
 }
 
 fn line(received: &Received) -> Result<Bytes, ApiError> {

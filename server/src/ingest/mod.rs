@@ -52,6 +52,8 @@ pub(crate) struct Ingest {
     projects: auth::Projects,
     limits: Limits,
     budget: Arc<Budget>,
+    /// Of those whose headers do not say who they are.
+    nameless: Arc<Budget>,
     quotas: Quotas,
     /// What came in so far.
     pub(crate) counts: Arc<Counts>,
@@ -68,6 +70,7 @@ impl Ingest {
             projects: auth::Projects::new(&settings.projects),
             limits: settings.limits,
             budget: Budget::new(settings.limits.bytes_in_flight),
+            nameless: Budget::new(settings.limits.bytes_in_flight / 4),
             quotas: Quotas::new(&settings.projects),
             counts: Arc::new(Counts::default()),
             parsers: Arc::new(Semaphore::new(cpus)),
@@ -119,7 +122,7 @@ async fn take(
         ingest.projects.check(project, &client.key)?;
     }
     let encoding = body::Encoding::of(&parts.headers)?;
-    let mut lease = ingest.budget.lease();
+    let mut lease = if client.is_some() { &ingest.budget } else { &ingest.nameless }.lease();
     let sent = body::collect(body, encoding, &ingest.limits, &mut lease).await?;
     if let Some(connection) = connection {
         connection.work();

@@ -3,6 +3,7 @@
 use std::{
     fs::File,
     io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -41,12 +42,26 @@ impl Files {
         if !segment::is_segment(&file)? {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "it is no segment"));
         }
+        // Another process may have removed some.
+        self.close_removed();
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if open.len() >= OPEN_MAX {
             open.clear();
         }
         open.insert(id, Arc::clone(&file));
         Ok(file)
+    }
+
+    /// Closes those that were removed: as long as they are open, the disk does not get them back.
+    pub(super) fn close_removed(&self) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.retain(|_, file| file.metadata().is_ok_and(|meta| meta.nlink() > 0));
+    }
+
+    /// How many are open.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> usize {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     fn known(&self, id: u64) -> Option<Arc<File>> {

@@ -236,7 +236,9 @@ impl ChunkStore for Embedded {
     }
 
     fn retain(&self, retention: Retention, now_us: u64) -> Result<(), StoreError> {
-        writer::ask(self.commands()?, |reply| Command::Retain(retention, now_us, reply))
+        let done = writer::ask(self.commands()?, |reply| Command::Retain(retention, now_us, reply));
+        self.reading.files.close_removed();
+        done
     }
 }
 

@@ -1,5 +1,6 @@
-//! Removes what is older than it may be kept: whole segments, oldest first, with their rows. First the rows, then the
-//! files: after a crash between the two the files are unknown, and go when the folder is next opened.
+//! Removes what is older than it may be kept, or more: whole segments and whole hours of small things (transactions,
+//! spans, what was refused), oldest first. First the rows, then the files: after a crash between the two the files are
+//! unknown, and go when the folder is next opened.
 
 use std::fs;
 
@@ -20,32 +21,69 @@ struct Old {
     bytes: u64,
 }
 
-/// Removes what is older than `retention` allows at `now_us`.
+/// The tables of small things.
+const SMALL: [&str; 3] = ["transactions", "spans", "refused"];
+/// Small things may be this part of what may be kept, or they would drive out all profiles: 1 of so many.
+const SMALL_SHARE: u64 = 4;
+/// Pages of the catalogue that are given back at once; the writer waits for it.
+const VACUUM_PAGES: u64 = 10_000;
+
+/// Removes what is older, or more, than `retention` allows at `now_us`.
 pub(super) fn retain(committer: &mut Committer, retention: Retention, now_us: u64) -> Result<(), StoreError> {
-    let oldest_hour = (now_us / HOUR_US).saturating_sub(u64::from(retention.days).saturating_mul(24));
+    let hour = now_us / HOUR_US;
+    let oldest_hour = hour.saturating_sub(u64::from(retention.days).saturating_mul(24));
     // A store to which nothing comes any more grows old, too.
     committer.close_before(oldest_hour);
-    let mut removed = Vec::new();
-    for segment in segments(committer)? {
-        // Small things have no segment; they go with the hours of those that had.
-        let is_old = segment.hour < oldest_hour;
-        let is_too_much = || bytes(committer).is_ok_and(|bytes| bytes > retention.bytes);
-        if Some(segment.id) == committer.open_segment() || !(is_old || is_too_much()) {
-            break;
+    let all = segments(committer)?;
+    // What came last stays whatever it takes: it may have been acknowledged a moment ago.
+    let newest = all.last().filter(|last| last.hour >= hour).map(|last| last.id).or(committer.open_segment());
+    let mut segments = all.into_iter().take_while(|segment| Some(segment.id) != newest).peekable();
+    let mut removed = Removed::default();
+    while let Some(old) = segments.next_if(|segment| segment.hour < oldest_hour) {
+        remove_segment(committer, old, &mut removed)?;
+    }
+    remove_small(committer, oldest_hour)?;
+    while catalogue_bytes(committer)? > retention.bytes / SMALL_SHARE {
+        let Some(oldest) = oldest_small(committer)? else { break };
+        removed.hours_of_small += 1;
+        remove_small(committer, oldest + 1)?;
+    }
+    while bytes(committer)? > retention.bytes {
+        let small = oldest_small(committer)?;
+        let segment = segments.next_if(|segment| small.is_none_or(|small| segment.hour <= small));
+        match (segment, small) {
+            (Some(old), _) => remove_segment(committer, old, &mut removed)?,
+            (None, Some(small)) if small < hour => {
+                removed.hours_of_small += 1;
+                remove_small(committer, small + 1)?;
+            }
+            _ => match segments.next() {
+                Some(old) => remove_segment(committer, old, &mut removed)?,
+                None => break,
+            },
         }
-        remove_rows(committer, segment)?;
-        remove_file(committer, segment);
-        removed.push(segment);
     }
-    let gone = removed.last().map_or(0, |last| last.hour);
-    remove_small(committer, oldest_hour.max(gone))?;
-    if !removed.is_empty() {
-        info!(
-            segments = removed.len(),
-            bytes = removed.iter().map(|old| old.bytes).sum::<u64>(),
-            "Removed what was old."
-        );
+    remove_sessions(committer)?;
+    if removed != Removed::default() {
+        let Removed { segments, bytes, hours_of_small } = removed;
+        info!(segments, bytes, hours_of_small, "Removed what was old, or more than may be kept.");
     }
+    Ok(())
+}
+
+/// What became of it.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+struct Removed {
+    segments: u64,
+    bytes: u64,
+    hours_of_small: u64,
+}
+
+fn remove_segment(committer: &mut Committer, old: Old, removed: &mut Removed) -> Result<(), StoreError> {
+    remove_rows(committer, old)?;
+    remove_file(committer, old);
+    removed.segments += 1;
+    removed.bytes = removed.bytes.saturating_add(old.bytes);
     Ok(())
 }
 
@@ -63,12 +101,32 @@ fn segments(committer: &Committer) -> Result<Vec<Old>, StoreError> {
 
 /// What the store takes: segments, and the pages of the catalogue that are in use.
 fn bytes(committer: &Committer) -> Result<u64, StoreError> {
+    let ask = || committer.connection.query_row("SELECT coalesce(sum(bytes), 0) FROM segments", [], |row| row.get(0));
+    let segments = ask().map_err(|source| database("read the catalogue", source))?;
+    Ok(unsigned(segments).saturating_add(catalogue_bytes(committer)?))
+}
+
+/// The catalogue's pages that are in use: small things, and of profiles what is not in segments, a hundredth of them.
+fn catalogue_bytes(committer: &Committer) -> Result<u64, StoreError> {
     let ask = || {
         let one = |sql: &str| committer.connection.query_row(sql, [], |row| row.get::<_, i64>(0));
-        let pages = one("PRAGMA page_count")? - one("PRAGMA freelist_count")?;
-        Ok(one("SELECT coalesce(sum(bytes), 0) FROM segments")? + pages * one("PRAGMA page_size")?)
+        Ok((one("PRAGMA page_count")? - one("PRAGMA freelist_count")?) * one("PRAGMA page_size")?)
     };
     ask().map(unsigned).map_err(|source| database("read the catalogue", source))
+}
+
+/// The hour in which the oldest small thing came.
+fn oldest_small(committer: &Committer) -> Result<Option<u64>, StoreError> {
+    let mut oldest = None;
+    for table in SMALL {
+        let sql = format!("SELECT min(hour) FROM {table}");
+        let hour: Option<i64> = committer
+            .connection
+            .query_row(&sql, [], |row| row.get(0))
+            .map_err(|source| database("read the catalogue", source))?;
+        oldest = oldest.into_iter().chain(hour.map(unsigned)).min();
+    }
+    Ok(oldest)
 }
 
 fn remove_rows(committer: &mut Committer, segment: Old) -> Result<(), StoreError> {
@@ -115,15 +173,27 @@ fn remove_file(committer: &Committer, segment: Old) {
 fn remove_small(committer: &mut Committer, before_hour: u64) -> Result<(), StoreError> {
     let mut remove = || {
         let transaction = committer.connection.transaction()?;
-        for table in ["transactions", "spans", "refused"] {
+        for table in SMALL {
             transaction.execute(&format!("DELETE FROM {table} WHERE hour < ?"), params![signed(before_hour)])?;
         }
-        transaction.execute(
+        transaction.commit()
+    };
+    remove().map_err(|source| database("remove what is old", source))
+}
+
+/// Those of which nothing is left; and gives back pages of the catalogue.
+fn remove_sessions(committer: &Committer) -> Result<(), StoreError> {
+    let connection = &committer.connection;
+    let remove = || {
+        connection.execute(
             "DELETE FROM sessions WHERE NOT EXISTS (SELECT 1 FROM profiles WHERE profiles.session = sessions.id)",
             [],
         )?;
-        transaction.commit()?;
-        committer.connection.execute_batch("PRAGMA incremental_vacuum;")
+        // Each step gives back a page.
+        let mut vacuum = connection.prepare(&format!("PRAGMA incremental_vacuum({VACUUM_PAGES})"))?;
+        let mut steps = vacuum.query([])?;
+        while steps.next()?.is_some() {}
+        Ok(())
     };
     remove().map_err(|source| database("remove what is old", source))
 }

@@ -233,6 +233,79 @@ fn retention() {
     assert!(check(dir.path()).unwrap().is_sound());
 }
 
+/// Check that a flood of small things drives out its own kind and no profile, that what came last stays, and that the disk gets its space
+/// back.
+#[test]
+fn flood_of_small_things() {
+    let dir = tempfile::tempdir().unwrap();
+    let hand = Hand::default();
+    let store = Embedded::open_with(dir.path(), hand.settings(u64::MAX)).unwrap();
+    let refused = |at_us: u64| Refused {
+        project: PROJECT,
+        at_us,
+        item: "span".to_owned(),
+        reason: "invalid".to_owned(),
+        detail: "x".repeat(500),
+        client: String::new(),
+        head: String::new(),
+        bytes: 1,
+    };
+    for hour in 0..4 {
+        let received = Process::small(1).chunk(START + hour * HOUR_US);
+        hand.put(received.head.end_us);
+        keep(&store, &received).unwrap();
+        // The flood is in the second and the third hour.
+        let many = if hour == 1 || hour == 2 { 3000 } else { 3 };
+        let refused = (0..many).map(|at| refused(received.head.end_us + at)).collect();
+        store.append(Batch { refused, ..Batch::default() }).unwrap();
+    }
+    let now = START + 3 * HOUR_US + 10;
+    let left =
+        || format!("{} profiles, {} refused\n", ids(&store).len(), store.refused(PROJECT, 10_000).unwrap().len());
+    // The log is what a reader may still see of before.
+    let catalogue = || {
+        let checkpoint = Connection::open(catalogue_path(dir.path())).unwrap();
+        checkpoint.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+        fs::metadata(catalogue_path(dir.path())).unwrap().len()
+    };
+    let before = catalogue();
+    let mut text = left();
+    store.retain(Retention { days: 30, bytes: 1 << 40 }, now).unwrap();
+    text += &left();
+    store.retain(Retention { days: 30, bytes: 4 << 20 }, now).unwrap();
+    text += &left();
+    // Everything is too much: the last segment stays.
+    store.retain(Retention { days: 30, bytes: 0 }, now).unwrap();
+    text += &left();
+    assert_snapshot!(text, @r"
+    4 profiles, 6006 refused
+    4 profiles, 6006 refused
+    4 profiles, 3 refused
+    1 profiles, 0 refused
+    ");
+    drop(store);
+    let after = catalogue();
+    assert!(after < before / 4, "{before} {after}");
+    assert!(check(dir.path()).unwrap().is_sound());
+}
+
+/// Check that a segment that was removed is not held open, so that its space comes back.
+#[test]
+fn removed_are_closed() {
+    let dir = tempfile::tempdir().unwrap();
+    let hand = Hand::default();
+    let store = Embedded::open_with(dir.path(), hand.settings(1)).unwrap();
+    for at in 0..6 {
+        hand.put(START + at * HOUR_US);
+        keep(&store, &Process::small(1).chunk(START + at * HOUR_US)).unwrap();
+    }
+    let parts = store.plan(&Selection::new(PROJECT, ALL), Grain::Profiles).unwrap();
+    store.fetch(&parts, Want::ALL).unwrap();
+    assert_eq!(store.reading.files.held(), 6);
+    store.retain(Retention { days: 0, bytes: u64::MAX }, START + 5 * HOUR_US).unwrap();
+    assert_eq!((ids(&store).len(), store.reading.files.held()), (1, 1));
+}
+
 /// Check that a disk that is full refuses, harms nothing, and that it goes on when there is room again. Needs the right to
 /// mount a small file system; without it there is nothing to check.
 #[test]

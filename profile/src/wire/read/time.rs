@@ -45,5 +45,21 @@ pub(super) fn from_text(text: &str) -> Option<u64> {
         Ok(at) => at,
         Err(_) => text.parse::<jiff::civil::DateTime>().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp(),
     };
-    u64::try_from(at.as_microsecond()).ok()
+    (at.as_duration().as_secs_f64() <= TIME_MAX).then(|| u64::try_from(at.as_microsecond()).ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Check the forms of times, and that none is before 1970 or behind 2200.
+    #[test]
+    fn texts() {
+        let of = |text: &str| from_text(text);
+        assert_eq!(of("2026-11-27T02:07:11.545977Z"), Some(1_795_745_231_545_977));
+        assert_eq!(of("2026-11-27T02:07:11.545977"), of("2026-11-27T02:07:11.545977Z"));
+        assert_eq!(of("2200-01-01T00:00:00Z"), Some(7_258_118_400_000_000));
+        let none = ["2200-01-01T00:00:01Z", "9999-12-30T00:00:00Z", "1969-12-31T23:59:59Z", "yesterday", ""];
+        assert_eq!(none.map(of), [None; 5]);
+    }
 }
