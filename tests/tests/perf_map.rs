@@ -209,9 +209,13 @@ fn swapped_under_us() {
 #[test]
 fn in_a_namespace() {
     let _turn = turn();
+    // Its own /tmp hides ours, in which this build may be.
+    let elsewhere = tempfile::tempdir_in("/var/tmp").unwrap();
+    let program = elsewhere.path().join("generated");
+    fs::copy(build("generated").unwrap(), &program).unwrap();
     let mut unshare = Command::new("unshare");
     unshare.args(["--pid", "--fork", "--kill-child", "--mount", "--mount-proc", "sh", "-c"]);
-    unshare.args(["mount -t tmpfs none /tmp && exec \"$0\" anon map", build("generated").unwrap().to_str().unwrap()]);
+    unshare.args(["mount -t tmpfs none /tmp && exec \"$0\" anon map", program.to_str().unwrap()]);
     if !Command::new("unshare").args(["--pid", "--fork", "--mount", "true"]).status().is_ok_and(|end| end.success()) {
         return println!("skipped: unshare is not permitted here");
     }
