@@ -112,7 +112,7 @@ impl Connection {
         }
         self.wait(&format!("insert into {table}"), async {
             let mut insert = self.client.insert::<T>(table).await?;
-            // As one part, now, and with as many days as the batch has.
+            // As one part a day, now, and with all the days that the writer lets through.
             insert = insert
                 .with_setting("async_insert", "0")
                 .with_setting("max_partitions_per_insert_block", "0")

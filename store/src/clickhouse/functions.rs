@@ -51,31 +51,101 @@ pub(super) struct Times {
 /// What makes it one function: its four names, and without a name of its own its address.
 type Key = ([TextRef; 4], u64);
 
-/// Each function once, with its time. In recursion it counts once.
+/// Time of a stack, or of all that begin with it.
+#[derive(Clone, Copy, Default)]
+struct Sum {
+    us: u64,
+    samples: u64,
+}
+
+impl Sum {
+    fn add(&mut self, other: Self) {
+        self.us = self.us.saturating_add(other.us);
+        self.samples = self.samples.saturating_add(other.samples);
+    }
+}
+
+/// Each function once, with its time. In recursion it counts once. As fast for deep stacks as for flat ones: each node is
+/// looked at once, whatever rows there are.
 pub(super) fn rows(symbols: &Symbols, aggregate: &Aggregate) -> Vec<(Name, Times)> {
     let (of_frame, mut functions) = distinct(symbols);
-    // For each function the last row of sums that has counted for it.
-    let mut counted = vec![usize::MAX; functions.len()];
-    for (at, row) in aggregate.rows.iter().enumerate() {
-        let mut node = row.node;
-        let mut is_leaf = true;
-        while let Some(found) = symbols.node(node) {
-            let function = of_frame.get(found.frame as usize).map_or(usize::MAX, |function| *function as usize);
-            if let (Some((_, times)), Some(last)) = (functions.get_mut(function), counted.get_mut(function)) {
-                if is_leaf {
-                    times.own_us = times.own_us.saturating_add(row.us);
-                }
-                if *last != at {
-                    *last = at;
-                    times.total_us = times.total_us.saturating_add(row.us);
-                    times.samples = times.samples.saturating_add(row.samples);
-                }
-            }
-            is_leaf = false;
-            node = found.parent;
+    let own = own(symbols, aggregate);
+    let totals = totals(symbols, own.clone());
+    let children = Children::of(symbols);
+    let sum = |sums: &[Sum], node: u32| sums.get(node as usize).copied().unwrap_or_default();
+    // How often each function is on the way from the root to here.
+    let mut on_stack = vec![0_u32; functions.len()];
+    // Nodes, and whether all below them is done.
+    let mut open: Vec<(u32, bool)> = children.of_node(0).map(|root| (root, false)).collect();
+    while let Some((node, is_done)) = open.pop() {
+        let frame = symbols.node(node).map_or(usize::MAX, |node| node.frame as usize);
+        let function = of_frame.get(frame).map_or(usize::MAX, |function| *function as usize);
+        let (Some((_, times)), Some(above)) = (functions.get_mut(function), on_stack.get_mut(function)) else {
+            continue;
+        };
+        if is_done {
+            *above -= 1;
+            continue;
         }
+        times.own_us = times.own_us.saturating_add(sum(&own, node).us);
+        if *above == 0 {
+            let total = sum(&totals, node);
+            times.total_us = times.total_us.saturating_add(total.us);
+            times.samples = times.samples.saturating_add(total.samples);
+        }
+        *above += 1;
+        open.push((node, true));
+        open.extend(children.of_node(node).map(|child| (child, false)));
     }
     functions
+}
+
+/// By node: of all threads and states. The empty stack is 0.
+fn own(symbols: &Symbols, aggregate: &Aggregate) -> Vec<Sum> {
+    let mut sums = vec![Sum::default(); symbols.nodes.len() + 1];
+    for row in &aggregate.rows {
+        if let Some(sum) = sums.get_mut(row.node as usize) {
+            sum.add(Sum { us: row.us, samples: row.samples });
+        }
+    }
+    sums
+}
+
+/// With those of all nodes below, from the leaves up: a node is behind its parent.
+fn totals(symbols: &Symbols, mut sums: Vec<Sum>) -> Vec<Sum> {
+    for (at, node) in symbols.nodes.iter().enumerate().rev() {
+        let below = sums.get(at + 1).copied().unwrap_or_default();
+        if let Some(sum) = sums.get_mut(node.parent as usize) {
+            sum.add(below);
+        }
+    }
+    sums
+}
+
+/// The way down, which symbols do not have. 0: none.
+struct Children {
+    /// The first child of each node.
+    first: Vec<u32>,
+    /// The next child of the same parent.
+    next: Vec<u32>,
+}
+
+impl Children {
+    fn of(symbols: &Symbols) -> Self {
+        let mut children = Self { first: vec![0; symbols.nodes.len() + 1], next: vec![0; symbols.nodes.len() + 1] };
+        for (id, node) in (1_u32..).zip(&symbols.nodes) {
+            let places = (children.first.get_mut(node.parent as usize), children.next.get_mut(id as usize));
+            if let (Some(first), Some(next)) = places {
+                *next = std::mem::replace(first, id);
+            }
+        }
+        children
+    }
+
+    fn of_node(&self, node: u32) -> impl Iterator<Item = u32> {
+        let some = |place: Option<&u32>| place.copied().filter(|id| *id != 0);
+        std::iter::successors(some(self.first.get(node as usize)), move |id| some(self.next.get(*id as usize)))
+    }
 }
 
 /// Which function each frame is of, and the functions.

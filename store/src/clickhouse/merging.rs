@@ -3,13 +3,16 @@
 //! Several servers may merge the same hour at the same time; the outcome is the same, and counts once.
 
 use std::{
-    sync::mpsc::{self, RecvTimeoutError, SyncSender, TryRecvError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{self, RecvTimeoutError, SyncSender, TryRecvError},
+    },
     thread::{self, JoinHandle},
     time::Duration,
 };
 
 use clickhouse::Row;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
 use tracing::{debug, warn};
 use uuid::Uuid;
@@ -44,6 +47,12 @@ const GROUPS_AT_ONCE: usize = 64;
 const PROFILES_MAX: u64 = 4096;
 /// Profiles whose sections are in memory at once.
 const PROFILES_AT_ONCE: usize = 64;
+/// Larger blocks are not made: merging must stay within about 200 MiB, as in the embedded store.
+const NODES_MAX: usize = 2 << 20;
+/// The same for sums.
+const ROWS_MAX: usize = 4 << 20;
+/// So many groups are remembered as given up, 4 MB in the text of a query; then all are tried once more.
+const GIVEN_UP_MAX: usize = 100_000;
 /// How often it looks. An hour that waits for its block is read profile by profile meanwhile.
 const EVERY: Duration = Duration::from_mins(5);
 
@@ -53,22 +62,63 @@ pub(super) struct Merging {
     /// `None` once it is to end.
     end: Option<SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
+    given_up: GivenUp,
+}
+
+/// Groups, each with its project, of which nothing could be made: of too much, or of what is broken. Not tried again until
+/// the next start, so that they keep no others waiting.
+#[derive(Clone, Debug, Default)]
+struct GivenUp(Arc<Mutex<FxHashSet<(u64, u64)>>>);
+
+impl GivenUp {
+    fn add(&self, group: &Stale) {
+        let mut groups = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if groups.len() >= GIVEN_UP_MAX {
+            groups.clear();
+        }
+        groups.insert((group.project_id, group.of_group));
+    }
+
+    fn all(&self) -> Vec<(u64, u64)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect()
+    }
+}
+
+/// What one look at the database has come to.
+#[derive(Clone, Copy, Debug)]
+struct Look {
+    /// Groups without a block, [`GROUPS_AT_ONCE`] at most.
+    found: usize,
+    /// Those of them that have one now; the others are given up.
+    merged: usize,
 }
 
 impl Merging {
     /// From now on, for the first time after [`EVERY`].
     pub(super) fn start(database: Connection) -> Result<Self, StoreError> {
         let (end, ended) = mpsc::sync_channel::<()>(0);
+        let given_up = GivenUp::default();
+        let known = given_up.clone();
         let work = move || {
             while ended.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
                 // Some at a time, so that it can be ended in between.
-                while merge_some(&database) && ended.try_recv() == Err(TryRecvError::Empty) {}
+                while merge_some(&database, &known) && ended.try_recv() == Err(TryRecvError::Empty) {}
             }
         };
         let thread = thread::Builder::new().name("clickhouse-merge".to_owned()).spawn(work);
         let thread =
             thread.map_err(|source| StoreError::Io { what: "start the thread that merges".to_owned(), source })?;
-        Ok(Self { end: Some(end), thread: Some(thread) })
+        Ok(Self { end: Some(end), thread: Some(thread), given_up })
+    }
+
+    /// Merges hours that are over and have no block, or an old one. How many; 0: all is merged that can be.
+    pub(super) fn merge(&self, database: &Connection, now_us: u64) -> Result<usize, StoreError> {
+        loop {
+            let look = merge(database, &self.given_up, now_us)?;
+            if look.merged > 0 || look.found < GROUPS_AT_ONCE {
+                return Ok(look.merged);
+            }
+        }
     }
 }
 
@@ -82,9 +132,9 @@ impl Drop for Merging {
 }
 
 /// Whether there is more to do.
-fn merge_some(database: &Connection) -> bool {
-    match merge(database, now_us()) {
-        Ok(merged) => merged >= GROUPS_AT_ONCE,
+fn merge_some(database: &Connection, given_up: &GivenUp) -> bool {
+    match merge(database, given_up, now_us()) {
+        Ok(look) => look.found >= GROUPS_AT_ONCE,
         Err(error) => {
             let cause = std::error::Error::source(&error).map_or(String::new(), ToString::to_string);
             warn!(%error, cause, "Hours could not be merged into blocks; tried again in some minutes.");
@@ -93,21 +143,24 @@ fn merge_some(database: &Connection) -> bool {
     }
 }
 
-/// Merges hours that are over and have no block, or an old one. How many; 0: all is merged.
-pub(super) fn merge(database: &Connection, now_us: u64) -> Result<usize, StoreError> {
-    let stale = database.rows::<Stale>("look for hours to merge", &stale(now_us))?;
+fn merge(database: &Connection, given_up: &GivenUp, now_us: u64) -> Result<Look, StoreError> {
+    let stale = database.rows::<Stale>("look for hours to merge", &stale(now_us, given_up.all()))?;
     let mut merged = 0;
     for group in &stale {
-        merged += usize::from(merge_one(database, group)?);
+        if merge_one(database, group)? {
+            merged += 1;
+        } else {
+            given_up.add(group);
+        }
     }
     debug!(merged, "Merged hours of sessions into blocks.");
-    Ok(merged)
+    Ok(Look { found: stale.len(), merged })
 }
 
-fn stale(now_us: u64) -> Sql {
+fn stale(now_us: u64, given_up: Vec<(u64, u64)>) -> Sql {
     let settled = now_us.saturating_sub(SETTLES_US) / HOUR_US * HOUR_US;
     let since = time(now_us.saturating_sub(LOOKS_BACK_US));
-    Sql::new(&format!(
+    let sql = Sql::new(&format!(
         "SELECT p.* FROM (SELECT project_id, profiler_id, toStartOfHour(start_timestamp) AS hour, {GROUP} AS of_group, \
          any(platform) AS platform, any(environment) AS environment, any(release) AS release, \
          min(start_timestamp) AS first, max(end_timestamp) AS last, count() AS profiles, \
@@ -128,8 +181,13 @@ fn stale(now_us: u64) -> Sql {
     .with(
         &format!(" AND {GROUP} IN (SELECT {GROUP} FROM profile_chunks WHERE received >= {TIME})"),
         Bound::Number(since),
-    )
-    .with(
+    );
+    let sql = if given_up.is_empty() {
+        sql
+    } else {
+        sql.with(&format!(" AND (project_id, {GROUP}) NOT IN ?"), Bound::Pairs(given_up))
+    };
+    sql.with(
         " GROUP BY project_id, profiler_id, hour, of_group HAVING profiles >= 2 AND profiles <= ?",
         Bound::Number(PROFILES_MAX),
     )
@@ -141,22 +199,24 @@ fn stale(now_us: u64) -> Sql {
     .with(" LIMIT ?", Bound::Number(GROUPS_AT_ONCE as u64))
 }
 
-/// Whether it could be merged: not if a section of it is broken, which is then seen where the profile is.
+/// Whether it could be merged: not if a section of it is broken, which is then seen where the profile is, nor if it is too
+/// much.
 fn merge_one(database: &Connection, group: &Stale) -> Result<bool, StoreError> {
     let want = Want { symbols: true, aggregate: true, ..Want::default() };
     let mut sums = Sums::new(&group.platform);
     for some in group.parts().chunks(PROFILES_AT_ONCE) {
         for sections in read::fetch(database, some, want)? {
-            if sections.is_ok_and(|sections| sums.add(&sections).is_some()) {
-                continue;
+            if !sections.is_ok_and(|sections| sums.add(&sections).is_some()) {
+                return Ok(group.cannot_be_merged("a profile of it is broken"));
             }
-            warn!(profiler_id = %group.profiler_id, hour = group.hour, "An hour cannot be merged: a profile of it is broken.");
-            return Ok(false);
+            if sums.are_too_many() {
+                return Ok(group.cannot_be_merged("it is too much for a block"));
+            }
         }
     }
     let (symbols, aggregate) = sums.end();
     let (Some(packed_symbols), Some(packed_aggregate)) = (symbols.encode(), aggregate.encode()) else {
-        return Ok(false);
+        return Ok(group.cannot_be_merged("it is too large for a block"));
     };
     // A block that is there has its functions.
     database.insert("functions", group.functions(&symbols, &aggregate).iter())?;
@@ -188,6 +248,13 @@ struct Stale {
 }
 
 impl Stale {
+    /// Says so; `false`.
+    fn cannot_be_merged(&self, why: &str) -> bool {
+        let profiler_id = self.profiler_id;
+        warn!(%profiler_id, hour = self.hour, why, "An hour cannot be merged; it is read profile by profile.");
+        false
+    }
+
     /// Its profiles, as far as it takes to fetch them.
     fn parts(&self) -> Vec<Part> {
         let part = |(chunk_id, start): (&Uuid, &i64)| Part {
@@ -297,6 +364,13 @@ impl<'p> Sums<'p> {
             *samples = samples.saturating_add(row.samples);
         }
         Some(())
+    }
+
+    fn are_too_many(&self) -> bool {
+        let symbols = self.merger.symbols();
+        // Frames may be in no stack, threads without a sample.
+        let names = symbols.nodes.len().max(symbols.frames.len()).max(symbols.threads.len());
+        names > NODES_MAX || self.sums.len() > ROWS_MAX
     }
 
     fn end(self) -> (Symbols, Aggregate) {

@@ -42,7 +42,7 @@ use crate::{
 pub struct ClickHouse {
     /// Ends before the connection does, as do the blocks.
     writer: Writer,
-    _merging: Merging,
+    merging: Merging,
     database: Connection,
     address: Address,
     /// What rows say that are inserted now: that of the address, or else what `retain` was last called with.
@@ -61,13 +61,13 @@ impl ClickHouse {
         let writer = Writer::start(database.clone())?;
         let merging = Merging::start(database.clone())?;
         let retention_days = AtomicU16::new(address.retention_days);
-        Ok(Self { writer, _merging: merging, database, address, retention_days })
+        Ok(Self { writer, merging, database, address, retention_days })
     }
 
-    /// Merges hours that are over into blocks, some at a time. How many; 0: all are merged. Goes on by itself, too, every
+    /// Merges hours that are over into blocks, some at a time. How many; 0: all are merged that can be. Goes on by itself, too, every
     /// few minutes.
     pub fn merge(&self, now_us: u64) -> Result<usize, StoreError> {
-        merging::merge(&self.database, now_us)
+        self.merging.merge(&self.database, now_us)
     }
 
     fn rows(&self, batch: Batch) -> Result<Rows, StoreError> {

@@ -108,6 +108,40 @@ pub(super) struct RefusedRow {
     pub(super) bytes: u64,
 }
 
+/// A row whose partition is a day.
+pub(super) trait OfDay {
+    /// Which: days since 1970.
+    fn day(&self) -> i64;
+}
+
+impl OfDay for ProfileRow {
+    fn day(&self) -> i64 {
+        day(self.start_timestamp)
+    }
+}
+
+impl OfDay for TransactionRow {
+    fn day(&self) -> i64 {
+        day(self.start_timestamp)
+    }
+}
+
+impl OfDay for SpanRow {
+    fn day(&self) -> i64 {
+        day(self.start_timestamp)
+    }
+}
+
+impl OfDay for RefusedRow {
+    fn day(&self) -> i64 {
+        day(self.at)
+    }
+}
+
+fn day(column: i64) -> i64 {
+    column.div_euclid(86_400_000_000)
+}
+
 impl ProfileRow {
     /// Encodes a profile: the expensive part of keeping it.
     pub(super) fn new(

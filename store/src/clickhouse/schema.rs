@@ -181,15 +181,37 @@ PARTITION BY toStartOfDay(at)
 ORDER BY (project_id, at, cityHash64(item, reason, detail, client, head, bytes))
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1";
 
-/// Tables whose partitions are days, with their last moment.
-pub(super) const BY_DAY: [(&str, &str); 6] = [
-    ("profile_chunks", "end_timestamp"),
-    ("blocks", "end_timestamp"),
-    ("functions", "toDateTime64(hour + toIntervalHour(1), 6, 'UTC')"),
-    ("transactions", "end_timestamp"),
-    ("spans", "end_timestamp"),
-    ("refused", "at"),
+/// A table whose partitions are days.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ByDay {
+    pub(super) name: &'static str,
+    /// When a row begins.
+    pub(super) start: &'static str,
+    /// When it ends.
+    pub(super) end: &'static str,
+    /// How long it is kept; the same in all rows of a partition.
+    pub(super) retention_days: &'static str,
+}
+
+/// All of them.
+pub(super) const BY_DAY: [ByDay; 6] = [
+    ByDay::of_times("profile_chunks"),
+    ByDay::of_times("blocks"),
+    ByDay {
+        start: "toDateTime64(hour, 6, 'UTC')",
+        end: "toDateTime64(hour + toIntervalHour(1), 6, 'UTC')",
+        ..ByDay::of_times("functions")
+    },
+    ByDay::of_times("transactions"),
+    ByDay::of_times("spans"),
+    ByDay { name: "refused", start: "at", end: "at", retention_days: "toUInt16(0)" },
 ];
+
+impl ByDay {
+    const fn of_times(name: &'static str) -> Self {
+        Self { name, start: "start_timestamp", end: "end_timestamp", retention_days: "retention_days" }
+    }
+}
 
 #[derive(Row, Serialize, Deserialize)]
 struct Number {

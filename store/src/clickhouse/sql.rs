@@ -12,6 +12,7 @@ use crate::item::{Selection, Window};
 pub(super) enum Bound {
     Number(u64),
     Numbers(Vec<u64>),
+    Pairs(Vec<(u64, u64)>),
     Text(String),
     Ids(Vec<Uuid>),
     Texts(Vec<String>),

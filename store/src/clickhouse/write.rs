@@ -6,19 +6,19 @@
 //! not acknowledged finds them known. Nothing is there twice for it.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, HashSet},
     sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
-use clickhouse::Row;
+use clickhouse::{Row, RowOwned, RowWrite};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
     connection::{Connection, code},
-    rows::{ProfileRow, RefusedRow, SpanRow, TransactionRow},
+    rows::{OfDay, ProfileRow, RefusedRow, SpanRow, TransactionRow},
     sql::{Bound, Sql},
 };
 use crate::{chunk_store::StoreError, item::Appended};
@@ -29,6 +29,12 @@ const WAITING_MAX: usize = 64;
 const GROUP_MAX: usize = 256;
 /// Bytes of sections of one insert, as far as one append is not larger by itself.
 const GROUP_BYTES: usize = 64 << 20;
+/// Days of one insert: ClickHouse makes a part of each and syncs it, so that a hundred take a second. No others join a group
+/// that has so many.
+const DAYS_OF_INSERT: usize = 40;
+/// Days of one append, of each table by themselves; more are refused. Times are what senders say, and one span for each day
+/// since 1970 would keep the writer for minutes.
+const DAYS_MAX: usize = 400;
 /// How long the first append waits for others. ClickHouse merges some tens of parts a second.
 const LINGER: Duration = Duration::from_millis(40);
 
@@ -39,6 +45,18 @@ pub(super) struct Rows {
     pub(super) transactions: Vec<TransactionRow>,
     pub(super) spans: Vec<SpanRow>,
     pub(super) refused: Vec<RefusedRow>,
+}
+
+impl Rows {
+    /// The days of each table: as many parts are made of them.
+    fn days(&self) -> HashSet<(&'static str, i64)> {
+        let mut days = HashSet::new();
+        days.extend(self.profiles.iter().map(|row| ("profile_chunks", row.day())));
+        days.extend(self.transactions.iter().map(|row| ("transactions", row.day())));
+        days.extend(self.spans.iter().map(|row| ("spans", row.day())));
+        days.extend(self.refused.iter().map(|row| ("refused", row.day())));
+        days
+    }
 }
 
 /// The thread that writes.
@@ -52,6 +70,8 @@ pub(super) struct Writer {
 #[derive(Debug)]
 struct Job {
     rows: Rows,
+    /// See [`Rows::days`].
+    days: HashSet<(&'static str, i64)>,
     done: SyncSender<Result<Appended, StoreError>>,
 }
 
@@ -80,9 +100,16 @@ impl Writer {
 
     /// Kept when this returns.
     pub(super) fn append(&self, rows: Rows) -> Result<Appended, StoreError> {
+        let days = rows.days();
+        if days.len() > DAYS_MAX {
+            return Err(StoreError::Database {
+                what: format!("append items of {} days at once", days.len()),
+                source: Box::from(format!("{DAYS_MAX} are the most")),
+            });
+        }
         let (done, answer) = mpsc::sync_channel(1);
         let jobs = self.jobs.as_ref().ok_or(StoreError::Closed)?;
-        jobs.send(Job { rows, done }).map_err(|_| StoreError::Closed)?;
+        jobs.send(Job { rows, days, done }).map_err(|_| StoreError::Closed)?;
         answer.recv().map_err(|_| StoreError::Closed)?
     }
 }
@@ -136,11 +163,13 @@ fn answer(job: &Job, result: Result<Appended, StoreError>) {
 fn gather(first: Job, waiting: &Receiver<Job>) -> Vec<Job> {
     let until = Instant::now() + LINGER;
     let mut bytes = size(&first);
+    let mut days = first.days.clone();
     let mut group = vec![first];
-    while group.len() < GROUP_MAX && bytes < GROUP_BYTES {
+    while group.len() < GROUP_MAX && bytes < GROUP_BYTES && days.len() < DAYS_OF_INSERT {
         match waiting.recv_timeout(until.saturating_duration_since(Instant::now())) {
             Ok(job) => {
                 bytes += size(&job);
+                days.extend(&job.days);
                 group.push(job);
             }
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
@@ -168,11 +197,24 @@ fn write(database: &Connection, group: &[&Rows]) -> Result<Vec<Appended>, StoreE
             }
         }
     }
-    database.insert("transactions", group.iter().flat_map(|rows| &rows.transactions))?;
-    database.insert("spans", group.iter().flat_map(|rows| &rows.spans))?;
-    database.insert("refused", group.iter().flat_map(|rows| &rows.refused))?;
-    database.insert("profile_chunks", profiles.into_iter())?;
+    insert(database, "transactions", group.iter().flat_map(|rows| &rows.transactions))?;
+    insert(database, "spans", group.iter().flat_map(|rows| &rows.spans))?;
+    insert(database, "refused", group.iter().flat_map(|rows| &rows.refused))?;
+    insert(database, "profile_chunks", profiles.into_iter())?;
     Ok(appended)
+}
+
+/// One insert, or several of [`DAYS_OF_INSERT`] each.
+fn insert<'r, T>(database: &Connection, table: &str, rows: impl Iterator<Item = &'r T>) -> Result<(), StoreError>
+where
+    T: OfDay + RowOwned + RowWrite + for<'a> Row<Value<'a> = T> + 'r,
+{
+    let mut days: BTreeMap<i64, Vec<&T>> = BTreeMap::new();
+    for row in rows {
+        days.entry(row.day()).or_default().push(row);
+    }
+    let days: Vec<Vec<&T>> = days.into_values().collect();
+    days.chunks(DAYS_OF_INSERT).try_for_each(|some| database.insert(table, some.iter().flatten().copied()))
 }
 
 fn id(row: &ProfileRow) -> Id {

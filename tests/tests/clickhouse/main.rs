@@ -4,7 +4,7 @@
 mod model;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -332,6 +332,129 @@ fn idle(store: &dyn ChunkStore) -> u64 {
     rows.filter(|row| row.node == 0).map(|row| row.us).sum()
 }
 
+/// Check that functions by hour have the time of every stack that they are in, once where they call themselves.
+#[test]
+fn functions() {
+    let Some((engine, _folder)) = engine() else { return };
+    let store = ClickHouse::open(&engine.url("a")).unwrap();
+    let mut chunks: Vec<Received> = (0..20).map(|at| Process::small(1).chunk(DAY + at * 60_000_000)).collect();
+    // Nine frames are three functions: each is in a stack of twenty many times. This one is its own leaf and root, too.
+    chunks[0].stacks[0] = vec![0, 1, 3, 0, 6, 0];
+    store.append(batch(chunks)).unwrap();
+    assert_eq!(store.merge(now_us()).unwrap(), 1);
+
+    let mut expected: BTreeMap<[String; 3], [u64; 3]> = BTreeMap::new();
+    let parts = store.plan(&all(), Grain::Profiles).unwrap();
+    let want = Want { symbols: true, aggregate: true, ..Want::default() };
+    for sections in store.fetch(&parts, want).unwrap() {
+        let Plain { symbols, aggregate, .. } = Plain::decode(&sections.unwrap()).unwrap();
+        for row in aggregate.rows {
+            let mut seen = BTreeSet::new();
+            let mut at = row.node;
+            while let Some(node) = symbols.node(at) {
+                let frame = symbols.frames[node.frame as usize];
+                let text = |text| symbols.texts.get(text).unwrap_or_default().to_owned();
+                let name = [text(frame.function()), text(frame.module()), text(frame.file())];
+                let times = expected.entry(name.clone()).or_default();
+                times[0] += if at == row.node { row.us } else { 0 };
+                if seen.insert(name) {
+                    times[1] += row.us;
+                    times[2] += row.samples;
+                }
+                at = node.parent;
+            }
+        }
+    }
+    let expected: Vec<String> = expected
+        .into_iter()
+        .map(|(name, times)| format!("{}\t{}", name.join("\t"), times.map(|it| it.to_string()).join("\t")))
+        .collect();
+    let found = engine.query(
+        "SELECT function, module, file, sum(own_us), sum(total_us), sum(samples) FROM a.functions FINAL \
+         GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
+    );
+    assert!(expected.len() > 2);
+    assert_eq!(found.lines().collect::<Vec<_>>(), expected);
+}
+
+/// Check that hours with a profile that is broken keep no others waiting, however many they are.
+#[test]
+fn broken_hours() {
+    let Some((engine, _folder)) = engine() else { return };
+    let store = ClickHouse::open(&engine.url("a")).unwrap();
+    // As many as are merged at once, an hour before the one that is whole.
+    let broken = (1..=64).flat_map(|seed| [0, 1].map(|at| Process::small(seed).chunk(DAY + at * 60_000_000)));
+    let whole = [0, 1].map(|at| Process::small(100).chunk(DAY + HOUR + at * 60_000_000));
+    store.append(batch(broken.chain(whole))).unwrap();
+    let whole = Process::small(100).profiler_id();
+    engine.query(&format!(
+        "ALTER TABLE a.profile_chunks UPDATE symbols = 'x' WHERE profiler_id != '{whole}' SETTINGS mutations_sync = 2"
+    ));
+    assert_eq!(store.merge(now_us()).unwrap(), 1);
+    assert_eq!(store.merge(now_us()).unwrap(), 0);
+    let blocks = engine.query("SELECT profiler_id, profiles FROM a.blocks FINAL");
+    assert_eq!(blocks, format!("{whole}\t2\n"));
+    // Those that are broken are named one by one.
+    assert_eq!(store.plan(&all(), Grain::Blocks).unwrap().len(), 64 * 2 + 1);
+}
+
+/// Check that an hour that would take too much memory is read profile by profile, and keeps no others waiting.
+#[test]
+fn too_much() {
+    let Some((engine, _folder)) = engine() else { return };
+    let store = ClickHouse::open(&engine.url("a")).unwrap();
+    // Two of 1,100,000 nodes that have none in common.
+    let large = [0, 1].map(|root| {
+        let mut chunk = Process::small(1).chunk(DAY + u64::from(root) * 60_000_000);
+        chunk.stacks[0] = vec![2; 1_100_000];
+        chunk.stacks[0].push(root);
+        chunk
+    });
+    let small = [0, 1].map(|at| Process::small(2).chunk(DAY + at * 60_000_000));
+    store.append(batch(large.into_iter().chain(small))).unwrap();
+    assert_eq!(store.merge(now_us()).unwrap(), 1);
+    assert_eq!(store.merge(now_us()).unwrap(), 0);
+    let parts: Vec<(Uuid, u64)> =
+        store.plan(&all(), Grain::Blocks).unwrap().iter().map(|part| (part.profiler_id, part.profiles)).collect();
+    let (large, small) = (Process::small(1).profiler_id(), Process::small(2).profiler_id());
+    assert_eq!(BTreeSet::from_iter(&parts), BTreeSet::from_iter(&[(large, 1), (small, 2)]));
+    assert_eq!(parts.len(), 3);
+    let (by_profile, by_block) = (sums(&store, &all(), Grain::Profiles), sums(&store, &all(), Grain::Blocks));
+    assert_eq!((by_profile.1, by_profile.2, by_profile.3), (by_block.1, by_block.2, by_block.3));
+}
+
+/// Check that an append of more days than any sender has is refused, whole, and harms none beside it; that one of fewer
+/// is kept, in several inserts; and that it is completed where one of them failed.
+#[test]
+fn many_days() {
+    let Some((engine, _folder)) = engine() else { return };
+    let store = ClickHouse::open(&engine.url("a")).unwrap();
+    let spans = |days: u64| -> Vec<Span> { (0..days).map(|day| span(day + 1, DAY - day * 24 * HOUR)).collect() };
+    let of =
+        |spans: &[Span]| Batch { spans: spans.iter().map(|it| (PROJECT, it.clone())).collect(), ..Batch::default() };
+    let kept_spans = || store.spans(PROJECT, Uuid::from_u128(0xabc)).unwrap();
+
+    let sane = Process::small(1).chunk(DAY);
+    let hostile = Batch { profiles: vec![(PROJECT, Process::small(2).chunk(DAY))], ..of(&spans(400)) };
+    let refused = thread::scope(|scope| {
+        let refused = scope.spawn(|| store.append(hostile).unwrap_err());
+        assert_eq!(store.append(batch([sane.clone()])).unwrap().profiles, 1);
+        refused.join().unwrap()
+    });
+    let cause = std::error::Error::source(&refused).unwrap();
+    assert_snapshot!(format!("{refused}: {cause}"), @"cannot append items of 401 days at once: 400 are the most");
+    assert_eq!(kept(&store, &all()), [encoded(&sane)]);
+    assert_eq!(kept_spans(), []);
+
+    let mut many = spans(100);
+    engine.leave_unanswered(1);
+    store.append(of(&many)).unwrap_err();
+    many.reverse();
+    assert_eq!(kept_spans(), many[..40], "the first insert");
+    store.append(of(&many)).unwrap();
+    assert_eq!(kept_spans(), many);
+}
+
 /// Check that retention drops days that are over, and the oldest days where all is too much.
 #[test]
 fn retention() {
@@ -353,8 +476,55 @@ fn retention() {
         .unwrap();
     store.retain(Retention { days: 30, bytes: bytes - 1_000 }, DAY + 5 * 24 * HOUR).unwrap();
     assert_eq!(days(&store), [3, 4]);
+    // The last one ended less than a day ago, by three seconds: it stays, however little may.
     store.retain(Retention { days: 30, bytes: 0 }, DAY + 5 * 24 * HOUR).unwrap();
+    assert_eq!(days(&store), [4]);
+    store.retain(Retention { days: 30, bytes: 0 }, DAY + 5 * 24 * HOUR + 4_000_000).unwrap();
     assert_eq!(days(&store), [0_u64; 0]);
+}
+
+/// Check that what has just come stays where all is too much, also of a clock that is ahead, and that times beyond any
+/// calendar change nothing of it.
+#[test]
+fn retention_of_bytes() {
+    let Some((engine, _folder)) = engine() else { return };
+    let store = ClickHouse::open(&engine.url("a")).unwrap();
+    let now = DAY + 24 * HOUR - 60_000_000;
+    let chunk = |seed, start_us| Process::small(seed).chunk(start_us);
+    let mut endless = [chunk(3, DAY + HOUR), chunk(4, now - 10 * 24 * HOUR), chunk(5, now)];
+    for chunk in &mut endless {
+        chunk.head.end_us = u64::MAX;
+    }
+    endless[2].head.start_us = u64::MAX - 1;
+    // Today; tomorrow, by five minutes; for ever from today, from ten days ago and from nowhere on.
+    store.append(batch([chunk(1, DAY), chunk(2, now + 300_000_000)].into_iter().chain(endless))).unwrap();
+    store.retain(Retention { days: 30, bytes: 0 }, now).unwrap();
+    let left: Vec<Uuid> = store.profiles(&all()).unwrap().iter().map(|it| it.head.profiler_id).collect();
+    assert_eq!(left, [1, 3, 2].map(|seed| Process::small(seed).profiler_id()));
+}
+
+/// Check that each profile is kept for the days of the address that it came by, and by the settings where that names none.
+#[test]
+fn retention_by_address() {
+    let Some((engine, _folder)) = engine() else { return };
+    let by_address = ClickHouse::open(&format!("{}?retention_days=3650", engine.url("a"))).unwrap();
+    let by_settings = ClickHouse::open(&engine.url("a")).unwrap();
+    for (seed, store) in [(1, &by_address), (2, &by_settings)] {
+        store.append(batch((0..3).map(|day| Process::small(seed).chunk(DAY + day * 24 * HOUR)))).unwrap();
+    }
+    // Each with its day.
+    let left = || -> BTreeSet<(u128, u64)> {
+        let profiles = by_address.profiles(&all()).unwrap();
+        let of =
+            |head: &profile::received::Head| (head.profiler_id.as_u128() & 0xff, (head.start_us - DAY) / (24 * HOUR));
+        profiles.iter().map(|it| of(&it.head)).collect()
+    };
+    for store in [&by_address, &by_settings] {
+        store.retain(Retention { days: 1, bytes: u64::MAX }, DAY + 3 * 24 * HOUR).unwrap();
+        assert_eq!(left(), BTreeSet::from([(1, 0), (1, 1), (1, 2), (2, 2)]));
+    }
+    by_settings.retain(Retention { days: 100_000, bytes: u64::MAX }, DAY + 3652 * 24 * HOUR).unwrap();
+    assert_eq!(left(), BTreeSet::from([(1, 2), (2, 2)]));
 }
 
 /// Check that ClickHouse itself removes what is older than the address says.
