@@ -17,6 +17,12 @@ export async function ask(what, parameters, signal) {
   return body;
 }
 
+/** A point in time as questions have it. @param {string} us microseconds since 1970 @returns {string} seconds */
+export function seconds(us) {
+  const digits = us.padStart(7, "0");
+  return digits.slice(0, -6) + "." + digits.slice(-6);
+}
+
 /** @param {any} body @returns {import("./tree.js").Tree} */
 export function tree(body) {
   const { function: func_, depth, total_us, own_us } = body.nodes;

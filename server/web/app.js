@@ -2,7 +2,7 @@
 // The page: what is asked stands in the address, is asked again while it is live, and is shown as graph, table and panel.
 
 import { read, write, VIEWS } from "./address.js";
-import { ask, tree } from "./api.js";
+import { ask, seconds, tree } from "./api.js";
 import { count, duration, percent } from "./format.js";
 import { Graph } from "./graph.js";
 import { Panel } from "./panel.js";
@@ -80,7 +80,7 @@ class Page extends Component {
     this.asking = new AbortController();
     const { signal } = this.asking;
     const outer = { project: shown.project, from: `-${shown.window}s` };
-    const window = shown.w0 ? { from: shown.w0, to: shown.w1 } : { from: outer.from };
+    const window = shown.w0 ? { from: seconds(shown.w0), to: seconds(shown.w1) } : { from: outer.from };
     const process = { project: shown.project, profiler: shown.profiler || undefined };
     const selected = { ...process, ...window, states: shown.states };
     try {
@@ -99,7 +99,7 @@ class Page extends Component {
 
   render() {
     const { data, shown } = this.state;
-    return [this.header(), h("main", null, this.timeline(), this.strip(), data ? this.view(data, shown) : h("div", { class: "body" })), h(Quality, { data: data?.quality ?? null, covers: data?.covers ?? null })];
+    return [this.header(), h("main", null, this.timeline(), this.strip(), data ? this.view(data, shown) : h("div", { class: "body" }, h("p", { class: "empty", role: "status" }, this.state.trouble))), h(Quality, { data: data?.quality ?? null, covers: data?.covers ?? null })];
   }
 
   header() {
@@ -142,7 +142,7 @@ class Page extends Component {
     const tree = this.applied(data.tree, write({ ...read(""), fx: shown.fx })), { test, error } = this.search(shown.q, shown.rx);
     const seeks = shown.q !== "" && error === null, { hits, frames, us } = this.found(tree, test);
     const select = (/** @type {string} */ f) => this.go({ f }, true);
-    const graph = (/** @type {string} */ title, /** @type {Tree} */ of) => h(Graph, { key: title, title, tree: of, hits: seeks ? hits : null, name: shown.f, select });
+    const graph = (/** @type {string} */ title, /** @type {Tree} */ of) => h(Graph, { key: title, title, tree: of, hits: seeks ? hits : null, chosen: shown.f, select });
     const sandwich = shown.view === "sandwich" && shown.f !== "" ? this.sandwich(tree, shown.f) : null;
     const views = {
       flame: () => graph("Flame graph", tree),
@@ -150,7 +150,7 @@ class Page extends Component {
       sandwich: () => sandwich
         ? h("div", { class: "two" }, h("h3", null, `Callers of ${shown.f}`), graph("Callers", sandwich[0]), h("h3", null, `What ${shown.f} calls`), graph("Callees", sandwich[1]))
         : h("p", { class: "empty" }, "Select a function in another view: its callers and what it calls are shown here."),
-      functions: () => h(Table, { tree, hits: seeks ? hits : null, name: shown.f, select }),
+      functions: () => h(Table, { tree, hits: seeks ? hits : null, chosen: shown.f, select }),
     };
     const result = seeks ? (frames > 0 ? `${count(frames)} frames match, ${percent(us, tree.all)}` : `No function or file matches ${shown.q}`) : error ? "The pattern is not complete" : "";
     return [
@@ -162,7 +162,7 @@ class Page extends Component {
       h("div", { class: "body", key: "body" },
         h("section", { class: "content", "aria-label": VIEW_NAMES[shown.view] }, tree.depth.length > 0 ? views[shown.view]() : h("p", { class: "empty" }, empty(data, shown))),
         h("aside", { "aria-label": "Details" }, h(Panel, {
-          tree, name: shown.f, select, add: pill => this.go({ fx: [...shown.fx, pill] }), sandwich: () => this.go({ view: "sandwich" }),
+          tree, chosen: shown.f, select, add: pill => this.go({ fx: [...shown.fx, pill] }), sandwich: () => this.go({ view: "sandwich" }),
         }))),
     ];
   }

@@ -4,7 +4,7 @@
 
 import { fill } from "./colour.js";
 import { duration, percent } from "./format.js";
-import { layout } from "./tree.js";
+import { keyOf, layout } from "./tree.js";
 
 const ROW = 20;
 /** Narrower frames are drawn as part of a grey sliver. */
@@ -16,11 +16,10 @@ const VEIL = { other: 0.8, leads: 0.52 };
 
 /** @typedef {import("./tree.js").Func} Func */
 /** @typedef {import("./tree.js").Tree} Tree */
-/** @typedef {{path: string[], name: string}} Place what is selected, by its names from the root on */
 
 export class Flame {
   /** @param {HTMLCanvasElement} canvas @param {HTMLElement} tip @param {HTMLElement} spoken says the selected frame
-   *  @param {(name: string) => void} select called with the function that was selected, "" for none */
+   *  @param {(key: string) => void} select called with the function that was selected, "" for none */
   constructor(canvas, tip, spoken, select) {
     this.canvas = canvas;
     this.tip = tip;
@@ -28,7 +27,7 @@ export class Flame {
     this.select = select;
     /** @type {?Tree} */ this.tree = null;
     this.layout = layout({ functions: [], func: [], depth: [], total: [], own: [], all: 0, seen: 0 });
-    /** The names from the root to the frame that fills the width, and to the selected one: they outlive the tree.
+    /** The functions from the root to the frame that fills the width, and to the selected one: they outlive the tree.
      *  @type {string[]} */ this.zoomPath = [];
     /** @type {string[]} */ this.path = [];
     this.zoom = -1;
@@ -37,7 +36,7 @@ export class Flame {
     this.top = 0;
     /** By function: whether the search finds it; `null`: nothing is searched. @type {?Uint8Array} */ this.hits = null;
     /** @type {Uint8Array} */ this.leads = new Uint8Array();
-    /** Drawn bold: all frames of it. */ this.name = "";
+    /** Drawn bold: all frames of it. */ this.chosen = "";
     canvas.addEventListener("mousemove", event => this.point(event));
     canvas.addEventListener("mouseleave", () => this.leave());
     canvas.addEventListener("click", event => this.choose(this.at(event)));
@@ -49,8 +48,8 @@ export class Flame {
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
   }
 
-  /** @param {Tree} tree @param {?Uint8Array} hits @param {string} name the selected function */
-  show(tree, hits, name) {
+  /** @param {Tree} tree @param {?Uint8Array} hits @param {string} key the selected function */
+  show(tree, hits, key) {
     if (tree !== this.tree) {
       this.tree = tree;
       this.layout = layout(tree);
@@ -59,8 +58,8 @@ export class Flame {
       this.hover = -1;
     }
     if (hits !== this.hits || this.leads.length !== tree.depth.length) this.lead(hits);
-    if (name === "") this.selected = -1;
-    this.name = name;
+    if (key === "") this.selected = -1;
+    this.chosen = key;
     this.draw();
   }
 
@@ -75,26 +74,26 @@ export class Flame {
     }
   }
 
-  /** The node that is reached by these names. @param {string[]} path */
+  /** The node that is reached by these functions. @param {string[]} path */
   find(path) {
     if (!this.tree || path.length === 0) return -1;
     let at = 0;
     for (let node = 0; node < this.tree.depth.length; node++) {
       if (this.tree.depth[node] < at) return -1;
-      if (this.tree.depth[node] === at && this.nameOf(node) === path[at] && ++at === path.length) return node;
+      if (this.tree.depth[node] === at && this.keyOf(node) === path[at] && ++at === path.length) return node;
     }
     return -1;
   }
 
   /** @param {number} node */
-  nameOf(node) {
-    return this.tree?.functions[this.tree.func[node]].name ?? "";
+  keyOf(node) {
+    return this.tree ? keyOf(this.tree.functions[this.tree.func[node]]) : "";
   }
 
   /** @param {number} node */
   pathOf(node) {
     /** @type {string[]} */ const path = [];
-    for (let at = node; at >= 0; at = this.layout.parent[at]) path.unshift(this.nameOf(at));
+    for (let at = node; at >= 0; at = this.layout.parent[at]) path.unshift(this.keyOf(at));
     return path;
   }
 
@@ -105,7 +104,7 @@ export class Flame {
     this.path = this.pathOf(node);
     this.reveal(node);
     this.spoken.textContent = node < 0 ? "" : this.words(node);
-    this.select(node < 0 ? "" : this.nameOf(node));
+    this.select(node < 0 ? "" : this.keyOf(node));
     this.draw();
   }
 
@@ -209,7 +208,7 @@ export class Flame {
       line("div", [func.module, place + (func.line ? ":" + func.line : "")].filter(Boolean).join(" · ")),
       line("div", `total ${duration(tree.total[node])}, ${percent(tree.total[node], tree.all)}`),
       line("div", `self ${duration(tree.own[node])}, ${percent(tree.own[node], tree.all)}`),
-      line("div", parent[node] < 0 ? "" : `${percent(tree.total[node], tree.total[parent[node]])} of ${this.nameOf(parent[node])}`),
+      line("div", parent[node] < 0 ? "" : `${percent(tree.total[node], tree.total[parent[node]])} of ${tree.functions[tree.func[parent[node]]].name}`),
       line("small", "Click selects · double-click zooms · Escape goes back"));
     const box = this.canvas.getBoundingClientRect();
     const right = event.offsetX + 14 + this.tip.offsetWidth > box.width;
@@ -237,6 +236,7 @@ export class Flame {
     context.fillRect(0, 0, wide, high);
     if (!tree) return;
     const [from, width] = this.window(), scale = wide / width, { depth, total, func } = tree;
+    const bold = this.chosen === "" ? -1 : tree.functions.findIndex(func => keyOf(func) === this.chosen);
     /** Where the last sliver of each row ends. @type {number[]} */ const slivers = [];
     for (let node = 0; node < begin.length; node++) {
       const y = depth[node] * ROW - this.top;
@@ -250,7 +250,7 @@ export class Flame {
       }
       const isFound = this.hits?.[func[node]] === 1;
       const veil = !this.hits || isFound ? 0 : this.leads[node] ? VEIL.leads : VEIL.other;
-      const isBold = isFound || tree.functions[func[node]].name === this.name;
+      const isBold = isFound || func[node] === bold;
       paint.frame({ func: tree.functions[func[node]], share: percent(total[node], tree.all), left, right, y, veil, isBold });
       if (isFound || node === this.hover) paint.outline(left, right, y, 1.25);
     }

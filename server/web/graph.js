@@ -4,7 +4,7 @@
 import { Flame } from "./flame.js";
 import { Component, createRef, h } from "./preact.js";
 
-/** @typedef {{title: string, tree: import("./tree.js").Tree, hits: ?Uint8Array, name: string, select: (name: string) => void}} Props */
+/** @typedef {{title: string, tree: import("./tree.js").Tree, hits: ?Uint8Array, chosen: string, select: (key: string) => void}} Props */
 
 /** @extends {Component<Props>} */
 export class Graph extends Component {
@@ -14,13 +14,13 @@ export class Graph extends Component {
   /** @type {?Flame} */ flame = null;
 
   componentDidMount() {
-    this.flame = new Flame(this.canvas.current, this.tip.current, this.spoken.current, name => this.props.select(name));
+    this.flame = new Flame(this.canvas.current, this.tip.current, this.spoken.current, key => this.props.select(key));
     this.componentDidUpdate();
   }
 
   componentDidUpdate() {
-    const { tree, hits, name } = this.props;
-    this.flame?.show(tree, hits, name);
+    const { tree, hits, chosen } = this.props;
+    this.flame?.show(tree, hits, chosen);
   }
 
   render() {

@@ -4,28 +4,28 @@
 import { h } from "./preact.js";
 import { duration, percent } from "./format.js";
 import { of, packageOf } from "./pills.js";
-import { neighbours } from "./tree.js";
+import { keyOf, neighbours } from "./tree.js";
 
 const ROWS = 8;
 
 /** @typedef {import("./tree.js").Tree} Tree */
-/** @typedef {{tree: Tree, name: string, add: (pill: import("./pills.js").Pill) => void, sandwich: () => void, select: (name: string) => void}} Props */
+/** @typedef {{tree: Tree, chosen: string, add: (pill: import("./pills.js").Pill) => void, sandwich: () => void, select: (key: string) => void}} Props */
 
 /** @param {Props} props */
-export function Panel({ tree, name, add, sandwich, select }) {
-  const func = tree.functions.find(func => func.name === name);
-  if (!func) return h("p", { class: "hint" }, name === "" ? "Select a frame to see who calls it and what it calls." : `${name} is not in what is shown.`);
-  const { total, own, callers, callees } = neighbours(tree, of(tree, name)), library = packageOf(func), place = func.path ?? func.file ?? func.package;
+export function Panel({ tree, chosen, add, sandwich, select }) {
+  const func = tree.functions.find(func => keyOf(func) === chosen);
+  if (!func) return h("p", { class: "hint" }, chosen === "" ? "Select a frame to see who calls it and what it calls." : `${chosen} is not in what is shown.`);
+  const { total, own, callers, callees } = neighbours(tree, of(tree, chosen)), library = packageOf(func), place = func.path ?? func.file ?? func.package;
   const action = (/** @type {string} */ text, /** @type {() => void} */ act) => h("button", { type: "button", onClick: act }, text);
   return h("div", { class: "panel" },
-    h("h2", { title: name }, name),
+    h("h2", { title: func.name }, func.name),
     h("p", { class: "place" }, place ? place + (func.line ? ":" + func.line : "") : "no file known"),
     h("p", null, func.module && func.module !== place ? func.module : null),
     h("p", { class: "actions" },
-      action("Focus", () => add({ kind: "focus", name })),
-      action("Hide", () => add({ kind: "hide", name })),
+      action("Focus", () => add({ kind: "focus", name: chosen })),
+      action("Hide", () => add({ kind: "hide", name: chosen })),
       library && action(`Hide ${library}`, () => add({ kind: "hide-package", name: library })),
-      action("Collapse recursion", () => add({ kind: "recursion", name })),
+      action("Collapse recursion", () => add({ kind: "recursion", name: chosen })),
       action("Sandwich", sandwich)),
     h("dl", null,
       h("dt", null, "Self"), h("dd", null, h("b", null, duration(own)), ` ${percent(own, tree.all)}`),
@@ -34,10 +34,10 @@ export function Panel({ tree, name, add, sandwich, select }) {
     rows("Calls", callees, total, tree, select, own));
 }
 
-/** @param {string} title @param {{func: number, total: number}[]} list @param {number} all @param {Tree} tree @param {(name: string) => void} select
+/** @param {string} title @param {{func: number, total: number}[]} list @param {number} all @param {Tree} tree @param {(key: string) => void} select
  *  @param {number} [self] */
 function rows(title, list, all, tree, select, self = 0) {
-  const shown = list.slice(0, ROWS).map(({ func, total }) => row(tree.functions[func].name, total, all, () => select(tree.functions[func].name)));
+  const shown = list.slice(0, ROWS).map(({ func, total }) => row(tree.functions[func].name, total, all, () => select(keyOf(tree.functions[func]))));
   const rest = list.slice(ROWS).reduce((sum, { total }) => sum + total, 0);
   return h("section", null,
     h("h3", null, title, h("span", null, "share of total")),

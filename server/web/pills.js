@@ -1,10 +1,11 @@
 // @ts-check
 // What was done to the tree, in order: each is a pill that can be taken away. In the address they stand as `kind:name`.
 
-import { collapse, focus, hide } from "./tree.js";
+import { collapse, focus, hide, keyOf } from "./tree.js";
 
 /** @typedef {import("./tree.js").Tree} Tree */
-/** @typedef {{kind: "hide" | "hide-package" | "focus" | "recursion", name: string}} Pill */
+/** `name` is a function's key, or a package.
+ *  @typedef {{kind: "hide" | "hide-package" | "focus" | "recursion", name: string}} Pill */
 
 /** @type {Record<Pill["kind"], {label: string, apply: (tree: Tree, name: string) => Tree}>} */
 const KINDS = {
@@ -14,9 +15,10 @@ const KINDS = {
   "recursion": { label: "Collapse recursion", apply: (tree, name) => collapse(tree, of(tree, name)) },
 };
 
-/** Chooses the functions of a name. @param {Tree} tree @param {string} name @returns {(func: number) => boolean} */
-export function of(tree, name) {
-  return func => tree.functions[func].name === name;
+/** Chooses a function. @param {Tree} tree @param {string} key as `keyOf` says it @returns {(func: number) => boolean} */
+export function of(tree, key) {
+  const chosen = tree.functions.map(func => keyOf(func) === key);
+  return func => chosen[func];
 }
 
 /** Whose code it is: a library or program; else the first part of the module. @param {import("./tree.js").Func} func */

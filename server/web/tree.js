@@ -7,6 +7,12 @@
  *  @typedef {{functions: Func[], func: ArrayLike<number>, depth: ArrayLike<number>, total: ArrayLike<number>, own: ArrayLike<number>,
  *  all: number, seen: number}} Tree */
 
+/** What a function is called where it must not be taken for another of its name, for people and in addresses. @param {Func} func */
+export function keyOf({ name, module, package: library, path, file }) {
+  const where = module ?? library ?? path ?? file;
+  return where === null ? name : `${name} in ${where}`;
+}
+
 /** Where each node begins, in microseconds from the left; and each node's parent, -1 for none. @param {Tree} tree */
 export function layout(tree) {
   const many = tree.depth.length;

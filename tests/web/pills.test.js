@@ -13,6 +13,11 @@ test("pills are applied in order", () => {
   assert.deepEqual(lines(applied(shop, [])), lines(shop));
 });
 
+test("functions of one name in two places are two", () => {
+  const two = { ...shop, functions: shop.functions.map(func => func.name === "log" || func.name === "idle" ? { ...func, name: "run", module: func.name } : func) };
+  assert.deepEqual(lines(applied(two, [{ kind: "focus", name: "run in log" }])), ["all 10", "run 10 self 10"]);
+});
+
 test("packages are libraries, else the first part of the module", () => {
   const func = { name: "f", module: "shop.rules", package: null, file: null, path: null, line: null, inApp: true };
   assert.deepEqual([packageOf(func), packageOf({ ...func, package: "libc.so.6" }), packageOf({ ...func, module: null })], ["shop", "libc.so.6", null]);
