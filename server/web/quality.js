@@ -32,6 +32,6 @@ export function Quality({ data, covers }) {
     parts.push(cell("held stopped", percent(stopped_us, span_us)), cell("agent", `${percent(agent_cpu_us, span_us)} of a core`));
   }
   if (covers?.damaged?.length) parts.push(h("span", { class: "bad" }, `${covers.damaged.length} of ${count(covers.profiles + covers.damaged.length)} profiles cannot be read; the rest is shown`));
-  if (covers) parts.push(h("span", { class: "last" }, `${count(covers.profiles)} profiles`, covers.live > 0 ? " and what is not sent yet" : ""));
+  if (covers) parts.push(h("span", { class: "last" }, `${count(covers.profiles)} ${covers.profiles === 1 ? "profile" : "profiles"}`, covers.live > 0 ? " and what is not sent yet" : ""));
   return h("footer", { "aria-label": "Quality of the data" }, parts);
 }
