@@ -12,7 +12,7 @@ import { Quality } from "./quality.js";
 import { found, search } from "./search.js";
 import { Table } from "./table.js";
 import { Timeline } from "./timeline.js";
-import { callers, focus, inverted } from "./tree.js";
+import { hottest, inverted, neighbours } from "./tree.js";
 
 /** How often a live page asks, milliseconds. A hidden one does not. */
 const EVERY_MS = 2000;
@@ -45,10 +45,10 @@ class Page extends Component {
     super(props);
     /** @type {State} */ this.state = { shown: read(location.search), data: null, live: true, trouble: "" };
     this.asking = new AbortController();
-    // The pills stand in the address: written, they compare.
-    this.applied = kept((/** @type {any} */ tree, /** @type {any} */ fx) => applied(tree, read(fx).fx));
+    this.applied = kept((/** @type {any} */ tree, /** @type {any} */ pills) => applied(tree, pills));
     this.inverted = kept((/** @type {any} */ tree) => inverted(tree));
-    this.sandwich = kept((/** @type {any} */ tree, /** @type {any} */ name) => [callers(tree, of(tree, name)), focus(tree, of(tree, name))]);
+    this.hottest = kept((/** @type {any} */ tree) => hottest(tree));
+    this.neighbours = kept((/** @type {any} */ tree, /** @type {any} */ key) => neighbours(tree, of(tree, key)));
     this.search = kept((/** @type {any} */ q, /** @type {any} */ rx) => search(q, rx));
     this.found = kept((/** @type {any} */ tree, /** @type {any} */ test) => found(tree, test));
   }
@@ -139,18 +139,18 @@ class Page extends Component {
 
   /** @param {Data} data @param {Shown} shown */
   view(data, shown) {
-    const tree = this.applied(data.tree, write({ ...read(""), fx: shown.fx })), { test, error } = this.search(shown.q, shown.rx);
+    const tree = this.applied(data.tree, shown.fx), { test, error } = this.search(shown.q, shown.rx);
     const seeks = shown.q !== "" && error === null, { hits, frames, us } = this.found(tree, test);
     const select = (/** @type {string} */ f) => this.go({ f }, true);
     const graph = (/** @type {string} */ title, /** @type {Tree} */ of) => h(Graph, { key: title, title, tree: of, hits: seeks ? hits : null, chosen: shown.f, select });
-    const sandwich = shown.view === "sandwich" && shown.f !== "" ? this.sandwich(tree, shown.f) : null;
+    const around = shown.f === "" ? null : this.neighbours(tree, shown.f);
     const views = {
       flame: () => graph("Flame graph", tree),
       inverted: () => graph("Inverted flame graph", this.inverted(tree)),
-      sandwich: () => sandwich
-        ? h("div", { class: "two" }, h("h3", null, `Callers of ${shown.f}`), graph("Callers", sandwich[0]), h("h3", null, `What ${shown.f} calls`), graph("Callees", sandwich[1]))
+      sandwich: () => around
+        ? h("div", { class: "two" }, h("h3", null, `Callers of ${shown.f}`), graph("Callers", around.above), h("h3", null, `What ${shown.f} calls`), graph("Callees", around.below))
         : h("p", { class: "empty" }, "Select a function in another view: its callers and what it calls are shown here."),
-      functions: () => h(Table, { tree, hits: seeks ? hits : null, chosen: shown.f, select }),
+      functions: () => h(Table, { tree, rows: this.hottest(tree), hits: seeks ? hits : null, chosen: shown.f, select }),
     };
     const result = seeks ? (frames > 0 ? `${count(frames)} frames match, ${percent(us, tree.all)}` : `No function or file matches ${shown.q}`) : error ? "The pattern is not complete" : "";
     return [
@@ -162,7 +162,7 @@ class Page extends Component {
       h("div", { class: "body", key: "body" },
         h("section", { class: "content", "aria-label": VIEW_NAMES[shown.view] }, tree.depth.length > 0 ? views[shown.view]() : h("p", { class: "empty" }, empty(data, shown))),
         h("aside", { "aria-label": "Details" }, h(Panel, {
-          tree, chosen: shown.f, select, add: pill => this.go({ fx: [...shown.fx, pill] }), sandwich: () => this.go({ view: "sandwich" }),
+          tree, chosen: shown.f, around, select, add: pill => this.go({ fx: [...shown.fx, pill] }), sandwich: () => this.go({ view: "sandwich" }),
         }))),
     ];
   }

@@ -237,6 +237,7 @@ export class Flame {
     if (!tree) return;
     const [from, width] = this.window(), scale = wide / width, { depth, total, func } = tree;
     const bold = this.chosen === "" ? -1 : tree.functions.findIndex(func => keyOf(func) === this.chosen);
+    /** By function. @type {string[]} */ const fills = [];
     /** Where the last sliver of each row ends. @type {number[]} */ const slivers = [];
     for (let node = 0; node < begin.length; node++) {
       const y = depth[node] * ROW - this.top;
@@ -248,10 +249,11 @@ export class Flame {
         if (left >= (slivers[depth[node]] ?? -1)) { paint.sliver(left, y); slivers[depth[node]] = left + 1; }
         continue;
       }
-      const isFound = this.hits?.[func[node]] === 1;
+      const index = func[node], isFound = this.hits?.[index] === 1;
       const veil = !this.hits || isFound ? 0 : this.leads[node] ? VEIL.leads : VEIL.other;
-      const isBold = isFound || func[node] === bold;
-      paint.frame({ func: tree.functions[func[node]], share: percent(total[node], tree.all), left, right, y, veil, isBold });
+      const isBold = isFound || index === bold, share = right - left >= PERCENT_FROM ? percent(total[node], tree.all) : "";
+      const colour = fills[index] ??= fill(tree.functions[index], paint.dark);
+      paint.frame({ func: tree.functions[index], colour, share, left, right, y, veil, isBold });
       if (isFound || node === this.hover) paint.outline(left, right, y, 1.25);
     }
     if (this.selected >= 0) {
@@ -261,7 +263,7 @@ export class Flame {
   }
 }
 
-/** @typedef {{func: Func, share: string, left: number, right: number, y: number, veil: number, isBold: boolean}} Frame */
+/** `share` is said where there is room. @typedef {{func: Func, colour: string, share: string, left: number, right: number, y: number, veil: number, isBold: boolean}} Frame */
 
 /** Puts frames on a canvas. */
 class Paint {
@@ -285,9 +287,9 @@ class Paint {
   }
 
   /** @param {Frame} frame */
-  frame({ func, share, left, right, y, veil, isBold }) {
+  frame({ func, colour, share, left, right, y, veil, isBold }) {
     const { context } = this, wide = right - left - (right - left > 3 ? 1 : 0);
-    context.fillStyle = fill(func, this.dark);
+    context.fillStyle = colour;
     context.fillRect(left, y, wide, ROW - 1);
     if (func.package) {
       context.fillStyle = "#0000002e";
@@ -303,7 +305,7 @@ class Paint {
     context.fillStyle = veil > 0 ? this.inkVeiled : this.ink;
     context.font = (isBold ? "600 " : "") + this.font;
     let room = wide - 8;
-    if (right - left >= PERCENT_FROM) {
+    if (share !== "") {
       const taken = context.measureText(share).width;
       context.fillText(share, left + wide - 4 - taken, y + ROW / 2);
       room -= taken + 8;

@@ -3,19 +3,19 @@
 
 import { h } from "./preact.js";
 import { duration, percent } from "./format.js";
-import { of, packageOf } from "./pills.js";
-import { keyOf, neighbours } from "./tree.js";
+import { packageOf } from "./pills.js";
+import { keyOf } from "./tree.js";
 
 const ROWS = 8;
 
 /** @typedef {import("./tree.js").Tree} Tree */
-/** @typedef {{tree: Tree, chosen: string, add: (pill: import("./pills.js").Pill) => void, sandwich: () => void, select: (key: string) => void}} Props */
+/** @typedef {{tree: Tree, chosen: string, around: ?ReturnType<typeof import("./tree.js").neighbours>, add: (pill: import("./pills.js").Pill) => void, sandwich: () => void, select: (key: string) => void}} Props */
 
 /** @param {Props} props */
-export function Panel({ tree, chosen, add, sandwich, select }) {
+export function Panel({ tree, chosen, around, add, sandwich, select }) {
   const func = tree.functions.find(func => keyOf(func) === chosen);
-  if (!func) return h("p", { class: "hint" }, chosen === "" ? "Select a frame to see who calls it and what it calls." : `${chosen} is not in what is shown.`);
-  const { total, own, callers, callees } = neighbours(tree, of(tree, chosen)), library = packageOf(func), place = func.path ?? func.file ?? func.package;
+  if (!func || !around) return h("p", { class: "hint" }, chosen === "" ? "Select a frame to see who calls it and what it calls." : `${chosen} is not in what is shown.`);
+  const { total, own, callers, callees } = around, library = packageOf(func), place = func.path ?? func.file ?? func.package;
   const action = (/** @type {string} */ text, /** @type {() => void} */ act) => h("button", { type: "button", onClick: act }, text);
   return h("div", { class: "panel" },
     h("h2", { title: func.name }, func.name),

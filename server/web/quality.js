@@ -7,7 +7,7 @@ import { count, percent } from "./format.js";
 const COUNTED = ["late", "skipped", "lost", "truncated", "guessed", "dropped"];
 
 /** A count, or counts by reason. @param {number | Record<string, number>} counted @returns {number} */
-export function sum(counted) {
+function sum(counted) {
   return typeof counted === "number" ? counted : Object.values(counted).reduce((all, one) => all + one, 0);
 }
 

@@ -3,13 +3,13 @@
 
 import { Component, h } from "./preact.js";
 import { duration, percent } from "./format.js";
-import { hottest, keyOf } from "./tree.js";
+import { keyOf } from "./tree.js";
 
 const ROWS = 300;
 
 /** @typedef {import("./tree.js").Tree} Tree */
 /** @typedef {"own" | "total" | "name"} Column */
-/** @typedef {{tree: Tree, hits: ?Uint8Array, chosen: string, select: (key: string) => void}} Props */
+/** @typedef {{tree: Tree, rows: ReturnType<typeof import("./tree.js").hottest>, hits: ?Uint8Array, chosen: string, select: (key: string) => void}} Props */
 
 /** @type {[Column, string][]} */
 const COLUMNS = [["own", "Self"], ["total", "Total"], ["name", "Function"]];
@@ -23,8 +23,8 @@ export class Table extends Component {
   }
 
   render() {
-    const { tree, hits, chosen, select } = this.props, { by } = this.state;
-    const rows = hottest(tree).filter(({ func }) => !hits || hits[func]);
+    const { tree, rows: all, hits, chosen, select } = this.props, { by } = this.state;
+    const rows = all.filter(({ func }) => !hits || hits[func]);
     const nameOf = (/** @type {number} */ func) => tree.functions[func].name;
     if (by !== "own") rows.sort((a, b) => by === "total" ? b.total - a.total : nameOf(a.func).localeCompare(nameOf(b.func)));
     return h("div", { class: "scroll" },

@@ -12,7 +12,7 @@ const DRAG_MIN = 4;
 /** @typedef {{cpu: ?Cpu, chosen: ?Span, choose: (span: ?Span) => void}} Props */
 
 /** CPUs in use in each bucket; where no states are known, threads that were not idle. @param {Cpu} cpu */
-export function usage(cpu) {
+function usage(cpu) {
   return cpu.buckets.map((bucket, at) => {
     const end = cpu.buckets[at + 1]?.start_us ?? cpu.to_us, length = Math.max(1, end - bucket.start_us);
     return (bucket.on_cpu_us + bucket.unknown_us) / length;

@@ -151,13 +151,6 @@ function climb(tree, parent, trie, node, weight) {
   trie.own[at] += weight;
 }
 
-/** The functions that every stack begins with. @param {Tree} tree @returns {number} how many nodes from the first on */
-export function trunk(tree) {
-  let many = 0;
-  while (many < tree.depth.length && tree.depth[many] === many && tree.total[many] === tree.all && tree.own[many] === 0) many++;
-  return many;
-}
-
 /** The functions of a tree, hottest first. A function that calls itself counts once in its total.
  *  @param {Tree} tree @returns {{func: number, own: number, total: number}[]} */
 export function hottest(tree) {
@@ -176,11 +169,11 @@ export function hottest(tree) {
   return rows.sort((a, b) => b.own - a.own || b.total - a.total);
 }
 
-/** What a function calls and what calls it, by time. A call of itself is neither.
+/** What a function calls and what calls it, by time, and both as trees. A call of itself is neither.
  *  @param {Tree} tree @param {(func: number) => boolean} chosen */
 export function neighbours(tree, chosen) {
   /** @param {Tree} of */
   const second = of => Array.from(of.depth).flatMap((depth, node) => depth === 1 ? [{ func: of.func[node], total: of.total[node] }] : []);
   const below = focus(tree, chosen), above = callers(tree, chosen);
-  return { total: above.all, own: below.own[0] ?? 0, callers: second(above), callees: second(below) };
+  return { total: above.all, own: below.own[0] ?? 0, callers: second(above), callees: second(below), above, below };
 }

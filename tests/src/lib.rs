@@ -11,3 +11,4 @@ pub mod pythons;
 pub mod receiver;
 pub mod serving;
 pub mod targets;
+pub mod tools;

@@ -21,7 +21,11 @@ use store::{
     testing::Process,
 };
 use tempfile::TempDir;
-use tests::{agent, compile::build_folder};
+use tests::{
+    agent,
+    compile::build_folder,
+    tools::{npm, run},
+};
 use uuid::Uuid;
 
 /// An hour that begins at a whole hour, microseconds since 1970.
@@ -142,29 +146,6 @@ impl Served {
         fs::write(&file, self.get(&format!("/export?{WINDOW}&format={format}&view={view}"))).unwrap();
         file
     }
-}
-
-/// Runs a program to its end; `None`, said on stderr, where it is not installed.
-fn run(command: &mut Command, what: &str) -> Option<String> {
-    let Ok(done) = command.output() else {
-        eprintln!("skipped: no {what} here (scripts/setup tests installs it)");
-        return None;
-    };
-    let said = String::from_utf8_lossy(&done.stderr);
-    let out = String::from_utf8_lossy(&done.stdout).into_owned();
-    assert!(done.status.success(), "{what}: {said}\n{out}");
-    Some(out)
-}
-
-/// Where `scripts/setup tests` puts packages of npm; `None`, said on stderr, where this one is not.
-fn npm(package: &str) -> Option<PathBuf> {
-    let modules = std::env::var_os("SENTRY_PROFILED_NODE_MODULES").map(PathBuf::from);
-    let modules = modules.unwrap_or_else(|| build_folder().parent().unwrap().join("npm/node_modules"));
-    let there = modules.join(package).is_dir();
-    if !there {
-        eprintln!("skipped: no {package} in {} (scripts/setup tests installs it)", modules.display());
-    }
-    there.then_some(modules)
 }
 
 /// Sums by name; what has no time is left out.

@@ -345,7 +345,7 @@ fn python_x_perf() {
         assert_eq!(target.line(), "ready");
         assert!(fs::read_to_string(&map.0).unwrap().contains(" py::by_key:"), "{python}");
         let run = record(target.pid(), 2, &["--lines"]).wait(SOON);
-        assert!(!run.stdout.contains("[0x") && cut(&run) <= CUT_MAX, "{}", run.stdout);
+        assert!(!run.stdout.contains("[0x") && !run.stdout.contains("[truncated"), "{}", run.stdout);
         let seen = chains(&run, "known.py", "by_key");
         let is_right = |chain: &String| chain.starts_with("sorts (known.py:") && chain.matches(" > ").count() == 1;
         assert!(!seen.is_empty() && seen.iter().all(is_right), "{seen:#?}");

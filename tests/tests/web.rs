@@ -6,7 +6,7 @@ use std::{
     process::Command,
 };
 
-use tests::compile::build_folder;
+use tests::tools::{npm, run};
 
 /// Bytes of all files of the page, unpacked; over the wire a third of it. The limit is 150 kB over the wire.
 const PAGE_BYTES_MAX: u64 = 150_000;
@@ -15,36 +15,21 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("web")
 }
 
-/// Runs it to its end; `None`, said on stderr, where it is not here.
-fn run(command: &mut Command) -> Option<(bool, String)> {
-    let Ok(output) = command.output() else {
-        eprintln!("skipped: no {} here", command.get_program().display());
-        return None;
-    };
-    let said = [output.stdout, output.stderr].concat();
-    Some((output.status.success(), String::from_utf8_lossy(&said).into_owned()))
-}
-
 /// Check the page's arithmetic on trees, its searches and its addresses.
 #[test]
 fn pure_parts() {
     let files = fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path());
     let tests: Vec<PathBuf> = files.filter(|path| path.to_string_lossy().ends_with(".test.js")).collect();
     assert!(tests.len() >= 4, "{tests:?}");
-    let Some((passed, said)) = run(Command::new("node").arg("--test").args(tests)) else { return };
-    assert!(passed, "{said}");
+    run(Command::new("node").arg("--test").args(tests), "node");
 }
 
 /// Check that the types of the page's parts fit each other.
 #[test]
 fn types() {
-    let compiler = build_folder().parent().unwrap().join("npm/node_modules/typescript/bin/tsc");
-    if !compiler.exists() {
-        return eprintln!("skipped: no TypeScript in {} (scripts/setup tests installs it)", compiler.display());
-    }
-    let mut command = Command::new("node");
-    let Some((passed, said)) = run(command.arg(compiler).arg("-p").arg(folder().join("tsconfig.json"))) else { return };
-    assert!(passed, "{said}");
+    let Some(modules) = npm("typescript") else { return };
+    let compiler = modules.join("typescript/bin/tsc");
+    run(Command::new("node").arg(compiler).arg("-p").arg(folder().join("tsconfig.json")), "node");
 }
 
 /// Check that the first look at the page is a small one.

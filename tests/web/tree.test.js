@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { callers, collapse, end, focus, hide, hottest, inverted, layout, neighbours, trunk } from "../../server/web/tree.js";
+import { callers, collapse, end, focus, hide, hottest, inverted, layout, neighbours } from "../../server/web/tree.js";
 import { lines, named, tree } from "./stacks.js";
 
 const shop = tree({
@@ -65,13 +65,6 @@ test("neighbours of a function", () => {
   const { total, own, callers: above, callees } = neighbours(shop, named(shop, "rules"));
   const names = (/** @type {{func: number, total: number}[]} */ rows) => rows.map(row => `${shop.functions[row.func].name} ${row.total}`);
   assert.deepEqual([total, own, names(above), names(callees)], [65, 40, ["view 65"], ["match 25"]]);
-});
-
-test("the trunk is what every stack begins with", () => {
-  assert.equal(trunk(shop), 1);
-  assert.equal(trunk(tree({ "a;b;c": 1, "a;b;d": 1 })), 2);
-  assert.equal(trunk(tree({ "a;b": 1, "a": 1 })), 0);
-  assert.equal(trunk(tree({ a: 1, b: 1 })), 0);
 });
 
 test("an empty tree stays one", () => {

@@ -1,13 +1,19 @@
 //! What each function took in an hour of a session: rows for those who look at the database with other tools.
 
+use std::cell::RefCell;
+
 use clickhouse::Row;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::encoding::{
-    Aggregate, Symbols,
-    symbols::{Frame, TextRef},
+use crate::{
+    encoding::{
+        Aggregate, Symbols,
+        branches::Branches,
+        symbols::{Frame, TextRef},
+    },
+    tree::Weight,
 };
 
 /// A row of `functions`.
@@ -51,68 +57,55 @@ pub(super) struct Times {
 /// What makes it one function: its four names, and without a name of its own its address.
 type Key = ([TextRef; 4], u64);
 
-/// Time of a stack, or of all that begin with it.
-#[derive(Clone, Copy, Default)]
-struct Sum {
-    us: u64,
-    samples: u64,
-}
-
-impl Sum {
-    fn add(&mut self, other: Self) {
-        self.us = self.us.saturating_add(other.us);
-        self.samples = self.samples.saturating_add(other.samples);
-    }
-}
-
 /// Each function once, with its time. In recursion it counts once. As fast for deep stacks as for flat ones: each node is
 /// looked at once, whatever rows there are.
 pub(super) fn rows(symbols: &Symbols, aggregate: &Aggregate) -> Vec<(Name, Times)> {
     let (of_frame, mut functions) = distinct(symbols);
     let own = own(symbols, aggregate);
     let totals = totals(symbols, own.clone());
-    let children = Children::of(symbols);
-    let sum = |sums: &[Sum], node: u32| sums.get(node as usize).copied().unwrap_or_default();
-    // How often each function is on the way from the root to here.
-    let mut on_stack = vec![0_u32; functions.len()];
-    // Nodes, and whether all below them is done.
-    let mut open: Vec<(u32, bool)> = children.of_node(0).map(|root| (root, false)).collect();
-    while let Some((node, is_done)) = open.pop() {
+    let sum = |sums: &[Weight], node: u32| sums.get(node as usize).copied().unwrap_or_default();
+    let function = |node: u32| {
         let frame = symbols.node(node).map_or(usize::MAX, |node| node.frame as usize);
-        let function = of_frame.get(frame).map_or(usize::MAX, |function| *function as usize);
-        let (Some((_, times)), Some(above)) = (functions.get_mut(function), on_stack.get_mut(function)) else {
-            continue;
-        };
-        if is_done {
+        of_frame.get(frame).map_or(usize::MAX, |function| *function as usize)
+    };
+    // How often each function is on the way from the root to here.
+    let on_stack = RefCell::new(vec![0_u32; functions.len()]);
+    let enter = |node: u32, _| {
+        let function = function(node);
+        if let (Some((_, times)), Some(above)) = (functions.get_mut(function), on_stack.borrow_mut().get_mut(function))
+        {
+            times.own_us = times.own_us.saturating_add(sum(&own, node).us);
+            if *above == 0 {
+                let total = sum(&totals, node);
+                times.total_us = times.total_us.saturating_add(total.us);
+                times.samples = times.samples.saturating_add(total.samples);
+            }
+            *above += 1;
+        }
+        true
+    };
+    let leave = |node: u32| {
+        if let Some(above) = on_stack.borrow_mut().get_mut(function(node)) {
             *above -= 1;
-            continue;
         }
-        times.own_us = times.own_us.saturating_add(sum(&own, node).us);
-        if *above == 0 {
-            let total = sum(&totals, node);
-            times.total_us = times.total_us.saturating_add(total.us);
-            times.samples = times.samples.saturating_add(total.samples);
-        }
-        *above += 1;
-        open.push((node, true));
-        open.extend(children.of_node(node).map(|child| (child, false)));
-    }
+    };
+    Branches::of(&symbols.nodes, |_| ()).walk(enter, leave);
     functions
 }
 
 /// By node: of all threads and states. The empty stack is 0.
-fn own(symbols: &Symbols, aggregate: &Aggregate) -> Vec<Sum> {
-    let mut sums = vec![Sum::default(); symbols.nodes.len() + 1];
+fn own(symbols: &Symbols, aggregate: &Aggregate) -> Vec<Weight> {
+    let mut sums = vec![Weight::default(); symbols.nodes.len() + 1];
     for row in &aggregate.rows {
         if let Some(sum) = sums.get_mut(row.node as usize) {
-            sum.add(Sum { us: row.us, samples: row.samples });
+            sum.add(Weight { us: row.us, samples: row.samples });
         }
     }
     sums
 }
 
 /// With those of all nodes below, from the leaves up: a node is behind its parent.
-fn totals(symbols: &Symbols, mut sums: Vec<Sum>) -> Vec<Sum> {
+fn totals(symbols: &Symbols, mut sums: Vec<Weight>) -> Vec<Weight> {
     for (at, node) in symbols.nodes.iter().enumerate().rev() {
         let below = sums.get(at + 1).copied().unwrap_or_default();
         if let Some(sum) = sums.get_mut(node.parent as usize) {
@@ -120,32 +113,6 @@ fn totals(symbols: &Symbols, mut sums: Vec<Sum>) -> Vec<Sum> {
         }
     }
     sums
-}
-
-/// The way down, which symbols do not have. 0: none.
-struct Children {
-    /// The first child of each node.
-    first: Vec<u32>,
-    /// The next child of the same parent.
-    next: Vec<u32>,
-}
-
-impl Children {
-    fn of(symbols: &Symbols) -> Self {
-        let mut children = Self { first: vec![0; symbols.nodes.len() + 1], next: vec![0; symbols.nodes.len() + 1] };
-        for (id, node) in (1_u32..).zip(&symbols.nodes) {
-            let places = (children.first.get_mut(node.parent as usize), children.next.get_mut(id as usize));
-            if let (Some(first), Some(next)) = places {
-                *next = std::mem::replace(first, id);
-            }
-        }
-        children
-    }
-
-    fn of_node(&self, node: u32) -> impl Iterator<Item = u32> {
-        let some = |place: Option<&u32>| place.copied().filter(|id| *id != 0);
-        std::iter::successors(some(self.first.get(node as usize)), move |id| some(self.next.get(*id as usize)))
-    }
 }
 
 /// Which function each frame is of, and the functions.

@@ -57,13 +57,12 @@ pub(super) fn retain(committer: &mut Committer, retention: Retention, now_us: u6
                 removed.hours_of_small += 1;
                 remove_small(committer, small + 1)?;
             }
-            _ => match segments.next() {
-                Some(old) => remove_segment(committer, old, &mut removed)?,
-                None => break,
-            },
+            // What is left came in this hour.
+            _ => break,
         }
     }
     remove_sessions(committer)?;
+    give_back_pages(committer)?;
     if removed != Removed::default() {
         let Removed { segments, bytes, hours_of_small } = removed;
         info!(segments, bytes, hours_of_small, "Removed what was old, or more than may be kept.");
@@ -117,16 +116,10 @@ fn catalogue_bytes(committer: &Committer) -> Result<u64, StoreError> {
 
 /// The hour in which the oldest small thing came.
 fn oldest_small(committer: &Committer) -> Result<Option<u64>, StoreError> {
-    let mut oldest = None;
-    for table in SMALL {
-        let sql = format!("SELECT min(hour) FROM {table}");
-        let hour: Option<i64> = committer
-            .connection
-            .query_row(&sql, [], |row| row.get(0))
-            .map_err(|source| database("read the catalogue", source))?;
-        oldest = oldest.into_iter().chain(hour.map(unsigned)).min();
-    }
-    Ok(oldest)
+    let hours = SMALL.map(|table| format!("SELECT min(hour) AS hour FROM {table}")).join(" UNION ALL ");
+    let ask = || committer.connection.query_row(&format!("SELECT min(hour) FROM ({hours})"), [], |row| row.get(0));
+    let oldest: Option<i64> = ask().map_err(|source| database("read the catalogue", source))?;
+    Ok(oldest.map(unsigned))
 }
 
 fn remove_rows(committer: &mut Committer, segment: Old) -> Result<(), StoreError> {
@@ -181,19 +174,19 @@ fn remove_small(committer: &mut Committer, before_hour: u64) -> Result<(), Store
     remove().map_err(|source| database("remove what is old", source))
 }
 
-/// Those of which nothing is left; and gives back pages of the catalogue.
+/// Those of which nothing is left.
 fn remove_sessions(committer: &Committer) -> Result<(), StoreError> {
-    let connection = &committer.connection;
-    let remove = || {
-        connection.execute(
-            "DELETE FROM sessions WHERE NOT EXISTS (SELECT 1 FROM profiles WHERE profiles.session = sessions.id)",
-            [],
-        )?;
-        // Each step gives back a page.
-        let mut vacuum = connection.prepare(&format!("PRAGMA incremental_vacuum({VACUUM_PAGES})"))?;
+    let sql = "DELETE FROM sessions WHERE NOT EXISTS (SELECT 1 FROM profiles WHERE profiles.session = sessions.id)";
+    committer.connection.execute(sql, []).map(drop).map_err(|source| database("remove what is old", source))
+}
+
+/// Those of the catalogue that are free; a step of the statement gives back one.
+fn give_back_pages(committer: &Committer) -> Result<(), StoreError> {
+    let give_back = || {
+        let mut vacuum = committer.connection.prepare(&format!("PRAGMA incremental_vacuum({VACUUM_PAGES})"))?;
         let mut steps = vacuum.query([])?;
         while steps.next()?.is_some() {}
         Ok(())
     };
-    remove().map_err(|source| database("remove what is old", source))
+    give_back().map_err(|source| database("give back pages of the catalogue", source))
 }

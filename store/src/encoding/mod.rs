@@ -11,6 +11,7 @@
 //! file may be anybody's.
 
 pub mod aggregate;
+pub(crate) mod branches;
 pub mod bytes;
 pub mod measurements;
 pub mod merge;

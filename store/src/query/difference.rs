@@ -17,9 +17,12 @@ use std::cmp::Reverse;
 use super::{
     Difference, DifferenceNode, DifferenceRow, Share,
     forest::{Forest, Sum},
-    grow::{Branches, by_function, ranks},
+    grow::{by_function, ranks},
 };
-use crate::tree::{Node, Weight};
+use crate::{
+    encoding::branches::Branches,
+    tree::{Node, Weight},
+};
 
 /// 95 % of a normal distribution lie within so many standard deviations.
 const Z_95: f64 = 1.96;

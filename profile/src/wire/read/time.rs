@@ -45,7 +45,8 @@ pub(super) fn from_text(text: &str) -> Option<u64> {
         Ok(at) => at,
         Err(_) => text.parse::<jiff::civil::DateTime>().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp(),
     };
-    (at.as_duration().as_secs_f64() <= TIME_MAX).then(|| u64::try_from(at.as_microsecond()).ok())?
+    let in_range = (0.0..=TIME_MAX).contains(&at.as_duration().as_secs_f64());
+    u64::try_from(at.as_microsecond()).ok().filter(|_| in_range)
 }
 
 #[cfg(test)]
