@@ -15,9 +15,9 @@ use profile::counters::Counters;
 use reading::{Life, Session, micros};
 use run::{Outcome, run};
 
-/// What a chunk of a minute may span: it closes at the first tick that is due, and a process in which nothing runs
-/// is told of once a second.
-const MINUTE_S: std::ops::Range<f64> = 60.0..62.0;
+/// What a chunk of a minute may span: it closes at the first tick that is due. A process in which nothing runs is told of
+/// at the first tick after a second (1.1 s at 10 Hz), and its chunk is due at one such telling and closes at the next.
+const MINUTE_S: std::ops::Range<f64> = 60.0..62.5;
 
 /// What a session may be shorter or longer than the time between its agent's start and end.
 const START_AND_END_S: f64 = 2.5;
