@@ -15,6 +15,7 @@ use sampler::{
     taskstats::TaskStats,
 };
 use serde::Serialize;
+use server::api::status::Check;
 
 use crate::{cli::DoctorArguments, exit::Failure};
 
@@ -81,6 +82,21 @@ pub fn doctor(arguments: &DoctorArguments) -> Result<u8, Failure> {
     let text = if arguments.json { serde_json::to_string(&findings.0)? + "\n" } else { findings.text() };
     std::io::stdout().lock().write_all(text.as_bytes())?;
     Ok(code)
+}
+
+/// What holds for every target, as a server's page shows it.
+pub fn checks() -> Vec<Check> {
+    let mut findings = Findings(Vec::new());
+    findings.machine();
+    let check = |Finding { weight, what, hint }| {
+        let level = match weight {
+            Weight::Ok => "ok",
+            Weight::Warn => "warn",
+            Weight::Fail => "bad",
+        };
+        Check { level, text: what, fix: hint }
+    };
+    findings.0.into_iter().map(check).collect()
 }
 
 struct Findings(Vec<Finding>);

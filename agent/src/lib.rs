@@ -1,6 +1,7 @@
 //! The agent: command line, the pipeline from samples to chunks, shipping. Knows every other crate; none knows it.
 #![forbid(unsafe_code)]
 
+pub mod about;
 pub mod ask;
 pub mod cli;
 pub mod clocks;

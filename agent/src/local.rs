@@ -18,7 +18,7 @@ use store::{
 };
 use tracing::{error, warn};
 
-use crate::{clocks, exit::Failure, live::Live, settings};
+use crate::{about::About, clocks, exit::Failure, live::Live, settings};
 
 /// The project of what is sampled here.
 const PROJECT: ProjectId = ProjectId(1);
@@ -64,7 +64,8 @@ impl Local {
         let looking: Arc<dyn store::live::Live> = live.clone();
         let mut served = server::Settings::new(project.into_iter().collect());
         served.token = settings.server.token.as_ref().map(|token| token.reveal().to_owned());
-        let server = crate::store::server(served, &store, Some(looking));
+        let about = About::new(settings, address, folder.as_deref().unwrap_or(Path::new("")));
+        let server = crate::store::server(served, about, &store, Some(looking));
         crate::store::retain(Arc::clone(&store), settings)?;
         let (stop, asked) = server::shutdown::pair();
         let thread = std::thread::Builder::new().name("sp-server".to_owned());

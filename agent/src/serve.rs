@@ -13,6 +13,7 @@ use config::Settings;
 use server::{Project, Server, Shutdown, Trigger, projects, shutdown};
 
 use crate::{
+    about::About,
     cli::ServeArguments,
     exit::Failure,
     settings,
@@ -36,11 +37,12 @@ pub fn serve(arguments: &ServeArguments) -> Result<u8, Failure> {
     let mut served = server::Settings::new(projects_of(&settings, &folder)?);
     served.token = settings.server.token.as_ref().map(|token| token.reveal().to_owned());
     let listener = TcpListener::bind(listen).with_context(|| format!("cannot listen on {listen}"))?;
-    say(&served.projects, listener.local_addr().context("cannot tell the address")?)?;
+    let address = listener.local_addr().context("cannot tell the address")?;
+    say(&served.projects, address)?;
     let (trigger, shutdown) = shutdown::pair();
     end_by_signal(signals, trigger)?;
     crate::store::retain(Arc::clone(&store), &settings)?;
-    run(crate::store::server(served, &store, None), listener, shutdown)
+    run(crate::store::server(served, About::new(&settings, address, &folder), &store, None), listener, shutdown)
 }
 
 fn run(server: Server, listener: TcpListener, shutdown: Shutdown) -> Result<u8, Failure> {

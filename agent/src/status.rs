@@ -156,13 +156,14 @@ fn all(text: &mut String, report: &Report, sum: &Summary, children: &Children) {
         1 => write!(text, "{} (pid {})", sum.exe.as_deref().unwrap_or("?"), sum.pid),
         many => write!(text, "{many} processes"),
     };
+    // Where chunks are sent and no recording is kept, nobody counts states and functions.
+    let on_cpu = sum.on_cpu.map(|_| format!(", {} on a CPU", report.hottest.on_cpu())).unwrap_or_default();
     let _ = writeln!(
         text,
-        ": {:.1} s, {:.1} Hz reached, {} samples, {} on a CPU{}",
+        ": {:.1} s, {:.1} Hz reached, {} samples{on_cpu}{}",
         sum.span_us as f64 / 1e6,
         sum.rate_reached(),
         sum.counters.samples,
-        report.hottest.on_cpu(),
         trouble(&sum.counters)
     );
     let _ = writeln!(
@@ -182,6 +183,9 @@ fn all(text: &mut String, report: &Report, sum: &Summary, children: &Children) {
         processes(text, report);
     }
     text.push_str(&of_children(children));
+    if sum.on_cpu.is_none() {
+        return;
+    }
     text.push_str("\n   self   total  function\n");
     let percent = |ticks: u64| ticks as f64 * 100.0 / of.max(1) as f64;
     for Hot { function, module, self_ticks, total_ticks } in report.hottest.top(HOTTEST) {
@@ -202,7 +206,7 @@ fn processes(text: &mut String, report: &Report) {
             row.span_us as f64 / 1e6,
             row.rate_reached(),
             row.counters.samples,
-            row.on_cpu.unwrap_or_default(),
+            row.on_cpu.map_or_else(|| "-".to_owned(), |on_cpu| on_cpu.to_string()),
             row.exe.as_deref().unwrap_or("?"),
             trouble(&row.counters)
         );

@@ -13,7 +13,7 @@ use store::{
 };
 use tracing::error;
 
-use crate::exit::Failure;
+use crate::{about::About, exit::Failure};
 
 /// How often what is too old is looked for.
 const RETAIN_EVERY: Duration = Duration::from_mins(10);
@@ -36,10 +36,18 @@ pub fn open(settings: &config::Settings, folder: &Path) -> Result<Arc<dyn ChunkS
 }
 
 /// A server in front of a store: envelopes, questions and the page.
-pub fn server(settings: server::Settings, store: &Arc<dyn ChunkStore>, live: Option<Arc<dyn Live>>) -> Server {
+pub fn server(
+    settings: server::Settings,
+    about: About,
+    store: &Arc<dyn ChunkStore>,
+    live: Option<Arc<dyn Live>>,
+) -> Server {
     let queries = Queries { store: Arc::clone(store), live };
-    let questions = server::api::router(queries, server::api::Settings::default());
-    Server::new(settings, Arc::clone(store)).reading(questions).open(server::page::router())
+    let projects = settings.projects.clone();
+    let server = Server::new(settings, Arc::clone(store));
+    let status = Some(about.source(projects, server.counts()));
+    let questions = server::api::router(queries, server::api::Settings { status, ..Default::default() });
+    server.reading(questions).open(server::page::router())
 }
 
 /// Removes what is too old, now and then. The thread ends with the process.

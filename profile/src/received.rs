@@ -112,7 +112,8 @@ pub struct Frame {
     pub line: Option<u32>,
     /// Column.
     pub column: Option<u32>,
-    /// `instruction_addr`, of frames that nobody has named.
+    /// `instruction_addr`, of frames that nobody has named; where our own agent says it, where the function begins in its
+    /// file instead, which is the same in all processes.
     pub address: Option<u64>,
     /// Of the application itself; `None`: the sender leaves that to the receiver.
     pub in_app: Option<bool>,

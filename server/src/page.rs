@@ -10,6 +10,7 @@ use axum::{
     routing::get,
 };
 use rust_embed::{EmbeddedFile, RustEmbed};
+use tower_http::compression::CompressionLayer;
 
 /// Everything comes from this server, nothing may be put around it or run in it that is not a file of it.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
@@ -20,14 +21,19 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 #[exclude = "*.d.ts"]
 struct Files;
 
-/// `/` and the files beside it.
+/// What the page shows by their addresses; the file is one and the same.
+const PAGES: &[&str] = &["", "profile", "compare", "transactions", "trace", "usage", "refused"];
+
+/// `/`, the other pages, and the files they are made of.
 pub fn router() -> Router {
     Router::new()
-        .route("/", get(|headers: HeaderMap| async move { serve("index.html", &headers) }))
-        .route("/{file}", get(|Path(file): Path<String>, headers: HeaderMap| async move { serve(&file, &headers) }))
+        .route("/", get(|headers: HeaderMap| async move { serve("", &headers) }))
+        .route("/{*file}", get(|Path(file): Path<String>, headers: HeaderMap| async move { serve(&file, &headers) }))
+        .layer(CompressionLayer::new())
 }
 
 fn serve(name: &str, headers: &HeaderMap) -> Response {
+    let name = if PAGES.contains(&name) { "index.html" } else { name };
     match Files::get(name) {
         Some(file) => answer(name, &file, headers),
         None => (StatusCode::NOT_FOUND, "no such page\n").into_response(),
@@ -79,8 +85,12 @@ mod tests {
         assert_eq!(answer.headers()[header::CONTENT_SECURITY_POLICY], POLICY);
         let mut again = HeaderMap::new();
         again.insert(header::IF_NONE_MATCH, answer.headers()[header::ETAG].clone());
-        assert_eq!(status_of("index.html", &again), 304);
-        assert_eq!(status_of("app.js", &again), 200);
-        assert_eq!(["nothing", "../Cargo.toml", "", "/etc/passwd"].map(|name| status_of(name, &again)), [404; 4]);
+        assert_eq!(["index.html", "", "profile"].map(|name| status_of(name, &again)), [304; 3]);
+        assert_eq!(status_of("shell/app.js", &again), 200);
+        assert_eq!(
+            ["nothing", "../Cargo.toml", "shell", "shell/../../Cargo.toml", "/etc/passwd"]
+                .map(|name| status_of(name, &again)),
+            [404; 5]
+        );
     }
 }

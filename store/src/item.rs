@@ -181,6 +181,17 @@ impl StateClass {
         }
     }
 
+    /// Its group.
+    pub fn group(self) -> StateGroup {
+        match self {
+            Self::Unknown => StateGroup::Unknown,
+            Self::OnCpu | Self::OnCpuWithLock => StateGroup::OnCpu,
+            Self::Runnable | Self::RunnableWithLock => StateGroup::Runnable,
+            Self::AwaitsLock => StateGroup::Lock,
+            Self::Sleeping | Self::SleepingWithLock => StateGroup::Sleeping,
+        }
+    }
+
     /// The one with this number.
     pub fn from_number(number: u32) -> Option<Self> {
         Self::ALL.get(number as usize).copied()
@@ -196,6 +207,58 @@ impl StateClass {
             States::OnCpu => matches!(self, Self::OnCpu | Self::OnCpuWithLock),
             States::Gil => matches!(self, Self::OnCpuWithLock | Self::RunnableWithLock | Self::SleepingWithLock),
         }
+    }
+}
+
+/// What a thread did, as people tell it apart.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StateGroup {
+    /// On a CPU.
+    OnCpu,
+    /// Ready to run.
+    Runnable,
+    /// Asleep until it gets the interpreter's lock.
+    Lock,
+    /// Asleep for another reason.
+    Sleeping,
+    /// Nothing is known.
+    Unknown,
+}
+
+impl StateGroup {
+    /// All of them; each one's number is its place.
+    pub const ALL: [Self; 5] = [Self::OnCpu, Self::Runnable, Self::Lock, Self::Sleeping, Self::Unknown];
+}
+
+/// Time by state, microseconds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct ByState(pub [u64; StateGroup::ALL.len()]);
+
+impl ByState {
+    /// Adds time in one of them.
+    pub fn add(&mut self, group: StateGroup, us: u64) {
+        if let Some(sum) = self.0.get_mut(group as usize) {
+            *sum = sum.saturating_add(us);
+        }
+    }
+
+    /// Adds another.
+    pub fn join(&mut self, other: Self) {
+        for (group, us) in StateGroup::ALL.into_iter().zip(other.0) {
+            self.add(group, us);
+        }
+    }
+
+    /// In one of them.
+    pub fn of(&self, group: StateGroup) -> u64 {
+        self.0.get(group as usize).copied().unwrap_or(0)
+    }
+}
+
+impl Serialize for ByState {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_map(StateGroup::ALL.into_iter().zip(self.0))
     }
 }
 

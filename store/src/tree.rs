@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::item::ByState;
+
 /// A function, or a line of one, as trees and tables name it. Two frames that differ in nothing of this are the same.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default, Serialize)]
 pub struct Function {
@@ -46,6 +48,8 @@ pub struct Shape {
     pub lines: bool,
     /// The leaves are the roots: who took the time, and below it who called it.
     pub inverted: bool,
+    /// Own time is told apart by state, too. Of a tree that is not inverted.
+    pub states: bool,
 }
 
 /// A call tree, depth first: a node's children follow it, largest first.
@@ -59,6 +63,8 @@ pub struct Tree {
     pub total: Weight,
     /// Time of threads that were idle: no stack at all.
     pub idle: Weight,
+    /// By node: its own time by state; empty: not asked for.
+    pub states: Vec<ByState>,
 }
 
 /// A call, merged over everything that the question is about.

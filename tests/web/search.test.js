@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { found, search } from "../../server/web/search.js";
+import { found, search } from "../../server/web/data/search.js";
 import { tree } from "./stacks.js";
 
 const shop = tree({ "main;serve;match;match": 25, "main;serve;match": 5, "main;log;match": 10, "main;idle": 20 });

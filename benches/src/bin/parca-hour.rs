@@ -107,7 +107,8 @@ fn ask(folder: &Path) -> Result<(), Box<dyn Error>> {
     for question in 0..=QUESTIONS {
         // The first one counts from the opening of the folder on.
         let began = if question == 0 { began } else { Instant::now() };
-        let tree = queries.tree(&Selection::new(PROJECT, hour), Shape { lines: true, inverted: false })?.of;
+        let tree =
+            queries.tree(&Selection::new(PROJECT, hour), Shape { lines: true, inverted: false, states: false })?.of;
         times.push(began.elapsed().as_secs_f64() * 1000.0);
         total_us = tree.total.us + tree.idle.us;
         nodes = tree.nodes.len();

@@ -1,12 +1,12 @@
 //! The chunk's frames, stacks and images: each distinct one once, and only those that a sample uses.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
 use crate::{
-    address::RemoteAddr,
+    address::{FileAddr, RemoteAddr},
     chunk::{Namer, Naming, SessionInfo},
     frame::Frame,
     machinery::{Folding, Shown, shown},
@@ -24,6 +24,8 @@ pub(crate) struct Tables {
     pub(crate) stacks: Vec<Arc<[u32]>>,
     /// Modules of frames that a server would have to name.
     pub(crate) unnamed: BTreeSet<ModuleIndex>,
+    /// Of frames without a name: where the function begins in its file, or if the file does not tell, where the frame is in it.
+    pub(crate) in_file: BTreeMap<u32, FileAddr>,
 }
 
 impl From<Box<[u32]>> for Places {
@@ -186,7 +188,9 @@ impl<'t> Collector<'t> {
 
     /// A frame that keeps its address, since nothing else tells it from others.
     fn unnamed(&mut self, frame: Frame, raw: &NativeFrame, is_leaf: bool) -> u32 {
-        let path = raw.module.and_then(|index| self.raw.module(index)).map(|module| module.path.as_str());
+        let module = raw.module.and_then(|index| self.raw.module(index));
+        let path = module.map(|module| module.path.as_str());
+        let in_file = frame.start.or_else(|| Some(module?.bias.to_file(raw.lookup())));
         let frame = Frame {
             module: frame.module.or_else(|| path.map(|path| file_name(path).into())),
             package: frame.package.or_else(|| path.map(Into::into)),
@@ -197,7 +201,9 @@ impl<'t> Collector<'t> {
         };
         self.tables.unnamed.extend(raw.module);
         let in_app = self.info.is_in_app(&frame);
-        self.frame_place(frame, in_app)
+        let place = self.frame_place(frame, in_app);
+        self.tables.in_file.extend(in_file.map(|at| (place, at)));
+        place
     }
 
     fn frame_place(&mut self, frame: Frame, in_app: bool) -> u32 {

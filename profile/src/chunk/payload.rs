@@ -68,6 +68,8 @@ pub(crate) struct Ours<'b, R> {
     pub(crate) counters: &'b Counters,
     pub(crate) states: Vec<Cow<'b, str>>,
     pub(crate) thread_states: R,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) in_file: Vec<u64>,
 }
 
 impl<'b> Payload<'b> {
@@ -118,6 +120,7 @@ impl<'b> Ours<'b, StateRuns<'b>> {
             counters: &draft.counters,
             states: states.collect(),
             thread_states: StateRuns(&draft.threads),
+            in_file: draft.tables.in_file.iter().flat_map(|(frame, at)| [u64::from(*frame), at.0]).collect(),
         }
     }
 }

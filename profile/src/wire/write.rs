@@ -88,6 +88,8 @@ fn ours(received: &Received) -> Option<Ours<'_, StateRuns<'_>>> {
         counters: &agent.counters,
         states: received.states.iter().map(|state| Cow::Borrowed(state.as_ref())).collect(),
         thread_states: StateRuns(received),
+        // Their address is what tells them apart already.
+        in_file: Vec::new(),
     })
 }
 

@@ -1,15 +1,22 @@
 //! What is asked of the store for each question, and its JSON: times are whole microseconds, trees are columns, depth
 //! first, since a tree of objects takes a browser ten times as long to read.
 
+use profile::received::Transaction;
 use serde::{Serialize, Serializer};
 use serde_json::json;
 use store::{
-    item::Window,
-    query::{Covers, Difference, DifferenceNode, Interval, Queries, Timeline},
+    item::{StateGroup, Window},
+    query::{Covers, CpuShape, Difference, DifferenceNode, Interval, Queries, Timeline, TransactionFilter},
     tree::{Function, Node, Tree},
 };
 
-use super::{Turn, error::ApiError, parameters::Parameters, reply::Reply};
+use super::{
+    Turn,
+    error::ApiError,
+    parameters::Parameters,
+    reply::Reply,
+    spans::{SpanJson, TransactionJson, TransactionOf, TransactionsJson},
+};
 
 type Answered = Result<Reply, ApiError>;
 
@@ -19,6 +26,12 @@ const ROWS: usize = 1000;
 const ROWS_MAX: u64 = 100_000;
 /// Buckets of a chart that is asked for without a number.
 const BUCKETS: usize = 200;
+/// Transactions whose states are told if no limit is given, and at most: each is a look into a profile.
+const STATES: usize = 100;
+const STATES_MAX: u64 = 500;
+/// Columns of a heat map that is asked for without a number, and at most.
+const COLUMNS: usize = 60;
+const COLUMNS_MAX: u64 = 1000;
 /// Buckets at most.
 const BUCKETS_MAX: u64 = 10_000;
 /// A window if the profiled hours of none are asked for: days since 1970 are few, and each is one row a platform.
@@ -90,8 +103,13 @@ pub(crate) fn timeline(queries: &Queries, parameters: &Parameters, _turn: Turn) 
 
 /// `/cpu`
 pub(crate) fn cpu(queries: &Queries, parameters: &Parameters, _turn: Turn) -> Answered {
-    let (selection, buckets) = (parameters.selection()?, parameters.length("buckets", BUCKETS_MAX, BUCKETS)?);
-    let answer = queries.cpu(&selection, buckets)?;
+    let selection = parameters.selection()?;
+    let shape = CpuShape {
+        buckets: parameters.length("buckets", BUCKETS_MAX, BUCKETS)?,
+        series: parameters.flag_or("series", true)?,
+        threads: parameters.is_split("threads")?,
+    };
+    let answer = queries.cpu(&selection, shape)?;
     Reply::json(&Windowed { window: selection.window(), of: &answer.of, covers: Some(&answer.covers) })
 }
 
@@ -121,10 +139,60 @@ pub(crate) fn transactions(queries: &Queries, parameters: &Parameters, _turn: Tu
 /// `/transactions/newest`
 pub(crate) fn transactions_newest(queries: &Queries, parameters: &Parameters, _turn: Turn) -> Answered {
     let (project, window) = (parameters.project()?, parameters.window()?);
-    let limit = parameters.length("limit", ROWS_MAX, ROWS)?;
-    let found = queries.transaction_list(project, window, parameters.get("name"), limit)?;
-    let of = json!({ "transactions": with_profile(&found.transactions), "more": found.more });
+    let with_states = parameters.flag("states")?;
+    let (rows_max, rows) = if with_states { (STATES_MAX, STATES) } else { (ROWS_MAX, ROWS) };
+    let limit = parameters.length("limit", rows_max, rows)?;
+    let found = queries.transaction_list(project, window, &parameters.transactions()?, limit)?;
+    let mut rows: Vec<TransactionJson> = found.transactions.iter().map(TransactionJson::of).collect();
+    if with_states {
+        let all: Vec<Transaction> = found.transactions.iter().map(|(of, _)| of.clone()).collect();
+        for (row, states) in rows.iter_mut().zip(queries.transaction_states(project, &all)?) {
+            (row.states_us, row.samples) = states.unzip();
+        }
+    }
+    Reply::json(&Windowed { window, of: &TransactionsJson { transactions: rows, more: found.more }, covers: None })
+}
+
+/// `/transactions/heat`
+pub(crate) fn transactions_heat(queries: &Queries, parameters: &Parameters, _turn: Turn) -> Answered {
+    let (project, window) = (parameters.project()?, parameters.window()?);
+    let columns = parameters.length("columns", COLUMNS_MAX, COLUMNS)?;
+    let of = queries.transaction_heat(project, window, parameters.get("name"), columns)?;
     Reply::json(&Windowed { window, of: &of, covers: None })
+}
+
+/// `/transactions/tree`
+pub(crate) fn transactions_tree(queries: &Queries, parameters: &Parameters, _turn: Turn) -> Answered {
+    let (project, window, shape) = (parameters.project()?, parameters.window()?, parameters.shape()?);
+    let filter = TransactionFilter { profiled: true, ..parameters.transactions()? };
+    let answer = queries.transactions_tree(project, window, &filter, shape)?;
+    let of = Counted { transactions: answer.of.transactions, of: TreeJson::of(&answer.of.tree) };
+    Reply::json(&Windowed { window, of: &of, covers: Some(&answer.covers) })
+}
+
+/// `/transactions/difference`
+pub(crate) fn transactions_difference(queries: &Queries, parameters: &Parameters, _turn: Turn) -> Answered {
+    let (project, window) = (parameters.project()?, parameters.window()?);
+    let limit = parameters.length("limit", ROWS_MAX, ROWS)?;
+    let name = parameters.get("name").ok_or_else(|| {
+        ApiError::parameter("name", "is missing", "give the name of transactions, as /transactions has it")
+    })?;
+    let answer = queries.transactions_difference(project, window, name)?;
+    let of = Compared {
+        base_transactions: answer.of.base_transactions,
+        transactions: answer.of.transactions,
+        of: DifferenceJson::of(&answer.of.difference, window, limit),
+    };
+    Reply::json(&Windowed { window, of: &of, covers: Some(&answer.covers) })
+}
+
+/// `/spans`
+pub(crate) fn spans(queries: &Queries, parameters: &Parameters, _turn: Turn) -> Answered {
+    let (project, window) = (parameters.project()?, parameters.window()?);
+    let limit = parameters.length("limit", ROWS_MAX, ROWS)?;
+    let found = queries.spans(project, window, &parameters.ids("profiler")?, limit)?;
+    let spans: Vec<SpanJson> = found.spans.iter().map(SpanJson::of).collect();
+    Reply::json(&Windowed { window, of: &json!({ "spans": spans, "more": found.more }), covers: None })
 }
 
 /// `/transactions/{event_id}/tree`
@@ -132,8 +200,8 @@ pub(crate) fn transaction_tree(queries: &Queries, parameters: &Parameters, _turn
     let (project, event_id, shape) = (parameters.project()?, parameters.id("event_id")?, parameters.shape()?);
     let found = queries.transaction_tree(project, event_id, shape)?;
     let answer = found.ok_or_else(|| ApiError::NotKept(format!("transaction {}", event_id.simple())))?;
-    Reply::json(&TransactionJson {
-        transaction: &answer.of.transaction,
+    Reply::json(&TransactionTreeJson {
+        transaction: TransactionOf::of(&answer.of.transaction),
         of_its_thread: answer.of.of_its_thread,
         tree: TreeJson::of(&answer.of.tree),
         covers: &answer.covers,
@@ -143,19 +211,15 @@ pub(crate) fn transaction_tree(queries: &Queries, parameters: &Parameters, _turn
 /// `/traces/{trace_id}`
 pub(crate) fn trace(queries: &Queries, parameters: &Parameters, _turn: Turn) -> Answered {
     let trace = queries.trace(parameters.project()?, parameters.id("trace_id")?)?;
-    Reply::json(&json!({ "spans": trace.spans, "transactions": with_profile(&trace.transactions) }))
+    let spans: Vec<SpanJson> = trace.spans.iter().map(SpanJson::of).collect();
+    let transactions: Vec<TransactionJson> = trace.transactions.iter().map(TransactionJson::of).collect();
+    Reply::json(&json!({ "spans": spans, "transactions": transactions }))
 }
 
 /// `/refused`
 pub(crate) fn refused(queries: &Queries, parameters: &Parameters, _turn: Turn) -> Answered {
     let limit = parameters.length("limit", ROWS_MAX, REFUSED)?;
     Reply::json(&json!({ "refused": queries.store.refused(parameters.project()?, limit)? }))
-}
-
-fn with_profile<T: Serialize>(list: &[(T, bool)]) -> Vec<serde_json::Value> {
-    list.iter()
-        .map(|(transaction, has_profile)| json!({ "transaction": transaction, "has_profile": has_profile }))
-        .collect()
 }
 
 /// An answer of a window, and what it rests on.
@@ -213,7 +277,7 @@ impl Serialize for TreeJson<'_> {
         let tree = self.0;
         let shown = Shown {
             functions: column(&tree.functions, row),
-            nodes: NodesJson(&tree.nodes),
+            nodes: NodesJson(tree),
             total_us: tree.total.us,
             samples: tree.total.samples,
             idle_us: tree.idle.us,
@@ -222,25 +286,66 @@ impl Serialize for TreeJson<'_> {
     }
 }
 
-struct NodesJson<'a>(&'a [Node]);
+struct NodesJson<'a>(&'a Tree);
 
 impl Serialize for NodesJson<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         use serde::ser::SerializeStruct;
-        let mut columns = to.serialize_struct("Nodes", 6)?;
-        columns.serialize_field("function", &column(self.0, |node| node.function))?;
-        columns.serialize_field("depth", &column(self.0, |node| node.depth))?;
-        columns.serialize_field("total_us", &column(self.0, |node| node.total.us))?;
-        columns.serialize_field("own_us", &column(self.0, |node| node.own.us))?;
-        columns.serialize_field("samples", &column(self.0, |node| node.total.samples))?;
-        columns.serialize_field("own_samples", &column(self.0, |node| node.own.samples))?;
+        let nodes: &[Node] = &self.0.nodes;
+        let mut columns = to.serialize_struct("Nodes", 7)?;
+        columns.serialize_field("function", &column(nodes, |node| node.function))?;
+        columns.serialize_field("depth", &column(nodes, |node| node.depth))?;
+        columns.serialize_field("total_us", &column(nodes, |node| node.total.us))?;
+        columns.serialize_field("own_us", &column(nodes, |node| node.own.us))?;
+        columns.serialize_field("samples", &column(nodes, |node| node.total.samples))?;
+        columns.serialize_field("own_samples", &column(nodes, |node| node.own.samples))?;
+        if !self.0.states.is_empty() {
+            columns.serialize_field("states", &ByStateJson(self.0))?;
+        }
         columns.end()
     }
 }
 
+/// Own time by state: of each state the nodes that have any, and how much. States that nobody was in are left out.
+struct ByStateJson<'a>(&'a Tree);
+
+impl Serialize for ByStateJson<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Shown<N, U> {
+            node: N,
+            us: U,
+        }
+        let states = &self.0.states;
+        let present = StateGroup::ALL.into_iter().filter(|group| states.iter().any(|of| of.of(*group) > 0));
+        to.collect_map(present.map(|group| {
+            let those = states.iter().enumerate().filter(move |(_, of)| of.of(group) > 0);
+            let node = Column(those.clone().map(|(node, _)| node));
+            (group, Shown { node, us: Column(those.map(move |(_, of)| of.of(group))) })
+        }))
+    }
+}
+
+/// With the number of transactions that it is of.
 #[derive(Serialize)]
-struct TransactionJson<'a, T> {
-    transaction: &'a T,
+struct Counted<T> {
+    transactions: usize,
+    #[serde(flatten)]
+    of: T,
+}
+
+/// With the numbers of transactions on both sides.
+#[derive(Serialize)]
+struct Compared<T> {
+    base_transactions: usize,
+    transactions: usize,
+    #[serde(flatten)]
+    of: T,
+}
+
+#[derive(Serialize)]
+struct TransactionTreeJson<'a> {
+    transaction: TransactionOf<'a>,
     of_its_thread: bool,
     #[serde(flatten)]
     tree: TreeJson<'a>,

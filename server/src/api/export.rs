@@ -87,7 +87,7 @@ pub(crate) fn export(queries: &Queries, parameters: &Parameters, turn: Turn) -> 
     let view = if is_timeline {
         view::of_timeline(&queries.timeline(&selection, lines)?.of, &selection)
     } else {
-        view::of_tree(&queries.tree(&selection, Shape { lines, inverted: false })?.of, &selection)
+        view::of_tree(&queries.tree(&selection, Shape { lines, inverted: false, states: false })?.of, &selection)
     };
     if format == Format::Collapsed && collapsed::size(&view, Options { lines }) > COLLAPSED_BYTES_MAX {
         let hint = "ask for a shorter window or one thread, or for speedscope or pprof, which say each name once";

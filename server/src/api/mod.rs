@@ -8,6 +8,8 @@ mod local;
 mod parameters;
 mod reply;
 mod routes;
+mod spans;
+pub mod status;
 mod time;
 mod view;
 
@@ -29,7 +31,7 @@ use tower_http::compression::{
     predicate::{NotForContentType, Predicate, SizeAbove},
 };
 
-use self::{error::ApiError, parameters::Parameters, routes::Route};
+use self::{error::ApiError, parameters::Parameters, reply::Reply, routes::Route, status::StatusSource};
 pub use self::{
     error::refuse,
     export::Format,
@@ -49,15 +51,17 @@ const WAITING_MAX: usize = 256;
 const COMPRESSED_MIN: u64 = 860;
 
 /// How the questions are answered.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// Questions that are worked on at once: each takes a thread and the memory of its answer.
     pub at_once: usize,
+    /// What the server says of itself; `None`: there is no server, only a store.
+    pub status: Option<StatusSource>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { at_once: 4 }
+        Self { at_once: 4, status: None }
     }
 }
 
@@ -67,13 +71,14 @@ struct Api {
     queries: Queries,
     turns: Arc<Semaphore>,
     waiting: AtomicUsize,
+    status: Option<StatusSource>,
 }
 
 /// The routes below [`PREFIX`], ready to be merged into a server's, which says who may ask.
 pub fn router(queries: Queries, settings: Settings) -> Router {
     let turns = Arc::new(Semaphore::new(settings.at_once.max(1)));
-    let api = Arc::new(Api { queries, turns, waiting: AtomicUsize::new(0) });
-    let mut routes: Router<Arc<Api>> = Router::new().route("/openapi.json", get(openapi));
+    let api = Arc::new(Api { queries, turns, waiting: AtomicUsize::new(0), status: settings.status });
+    let mut routes: Router<Arc<Api>> = Router::new().route("/openapi.json", get(openapi)).route("/status", get(status));
     for route in routes::ROUTES {
         let answer = move |state, path, query| answer(route, state, path, query);
         routes = routes.route(route.path, get(answer));
@@ -99,6 +104,15 @@ fn compression() -> CompressionLayer<impl Predicate> {
 
 async fn openapi() -> Response {
     reply::description(OPENAPI)
+}
+
+/// Looks at the disk and at processes, so it blocks.
+async fn status(State(api): State<Arc<Api>>) -> Result<Response, ApiError> {
+    let source = api.status.clone().ok_or_else(|| ApiError::NotKept("the status of a server".to_owned()))?;
+    let turn = turn(&api).await?;
+    let work = move || Reply::json(&(source.0)()).map(|reply| (reply, turn));
+    let (reply, _turn) = tokio::task::spawn_blocking(work).await.map_err(|_| ApiError::Broken)??;
+    Ok(reply.into_response())
 }
 
 async fn answer(

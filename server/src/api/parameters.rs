@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use store::{
     item::{ProjectId, Selection, States, Window},
+    query::TransactionFilter,
     tree::Shape,
 };
 use uuid::Uuid;
@@ -148,7 +149,8 @@ impl Parameters {
         self.all(name).map(|value| Some(value.to_owned()).filter(|value| !value.is_empty())).collect()
     }
 
-    fn ids(&self, name: &str) -> Result<Vec<Uuid>, ApiError> {
+    /// Ids that may be given several times.
+    pub(crate) fn ids(&self, name: &str) -> Result<Vec<Uuid>, ApiError> {
         self.all(name).map(|value| id(name, value)).collect()
     }
 
@@ -169,13 +171,48 @@ impl Parameters {
 
     /// `lines` and `inverted`.
     pub(crate) fn shape(&self) -> Result<Shape, ApiError> {
-        Ok(Shape { lines: self.flag("lines")?, inverted: self.flag("inverted")? })
+        let shape =
+            Shape { lines: self.flag("lines")?, inverted: self.flag("inverted")?, states: self.is_split("states")? };
+        if shape.states && shape.inverted {
+            return Err(ApiError::parameter("split", "is not answered upside down", "leave out inverted"));
+        }
+        Ok(shape)
+    }
+
+    /// Whether `split` asks for the one thing by which this question's answer can be split.
+    pub(crate) fn is_split(&self, by: &str) -> Result<bool, ApiError> {
+        match self.get("split") {
+            None => Ok(false),
+            Some(asked) if asked == by => Ok(true),
+            Some(_) => Err(ApiError::parameter("split", "is not known here", format!("write {by}"))),
+        }
+    }
+
+    /// Which transactions are asked for.
+    pub(crate) fn transactions(&self) -> Result<TransactionFilter, ApiError> {
+        Ok(TransactionFilter {
+            name: self.get("name").map(str::to_owned),
+            min_us: self.number("min_us", 0, i64::MAX as u64)?.unwrap_or(0),
+            max_us: self.number("max_us", 0, i64::MAX as u64)?,
+            profiled: self.flag("profiled")?,
+            slowest: match self.get("order") {
+                None | Some("newest") => false,
+                Some("slowest") => true,
+                Some(_) => return Err(ApiError::parameter("order", "is not known", "write newest or slowest")),
+            },
+        })
     }
 
     /// A parameter that is `true` or `false`.
     pub(crate) fn flag(&self, name: &str) -> Result<bool, ApiError> {
+        self.flag_or(name, false)
+    }
+
+    /// The same with what holds if it is not given.
+    pub(crate) fn flag_or(&self, name: &str, otherwise: bool) -> Result<bool, ApiError> {
         match self.get(name) {
-            None | Some("false") => Ok(false),
+            None => Ok(otherwise),
+            Some("false") => Ok(false),
             Some("true") => Ok(true),
             Some(_) => Err(ApiError::parameter(name, "is neither true nor false", "write true or false")),
         }

@@ -5,7 +5,7 @@ use axum::{
     http::{HeaderValue, header},
     response::{IntoResponse, Response},
 };
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use serde::Serialize;
 use tokio::sync::mpsc;
 
@@ -64,8 +64,10 @@ impl IntoResponse for Reply {
     }
 }
 
+/// Who compresses it asks once more after its end.
 fn flowing(pieces: mpsc::Receiver<Result<Bytes, ApiError>>) -> Body {
-    Body::from_stream(stream::unfold(pieces, |mut pieces| async move { Some((pieces.recv().await?, pieces)) }))
+    let pieces = stream::unfold(pieces, |mut pieces| async move { Some((pieces.recv().await?, pieces)) });
+    Body::from_stream(pieces.fuse())
 }
 
 /// The description of the API: the same for as long as the program runs.

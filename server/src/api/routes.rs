@@ -40,6 +40,11 @@ const STATES: Parameter = once("states");
 const LINES: Parameter = once("lines");
 const INVERTED: Parameter = once("inverted");
 const LIMIT: Parameter = once("limit");
+const SPLIT: Parameter = once("split");
+const NAME: Parameter = once("name");
+const MIN: Parameter = once("min_us");
+const MAX: Parameter = once("max_us");
+const PROFILED: Parameter = once("profiled");
 
 /// All questions.
 pub(crate) const ROUTES: &[Route] = &[
@@ -57,7 +62,7 @@ pub(crate) const ROUTES: &[Route] = &[
     },
     Route {
         path: "/tree",
-        parameters: &[PROJECT, FROM, TO, PROFILER, ENVIRONMENT, RELEASE, THREAD, STATES, LINES, INVERTED],
+        parameters: &[PROJECT, FROM, TO, PROFILER, ENVIRONMENT, RELEASE, THREAD, STATES, LINES, INVERTED, SPLIT],
         answer: answers::tree,
     },
     Route {
@@ -77,7 +82,19 @@ pub(crate) const ROUTES: &[Route] = &[
     },
     Route {
         path: "/cpu",
-        parameters: &[PROJECT, FROM, TO, PROFILER, ENVIRONMENT, RELEASE, THREAD, STATES, once("buckets")],
+        parameters: &[
+            PROJECT,
+            FROM,
+            TO,
+            PROFILER,
+            ENVIRONMENT,
+            RELEASE,
+            THREAD,
+            STATES,
+            SPLIT,
+            once("buckets"),
+            once("series"),
+        ],
         answer: answers::cpu,
     },
     Route {
@@ -105,12 +122,28 @@ pub(crate) const ROUTES: &[Route] = &[
     Route { path: "/transactions", parameters: &[PROJECT, FROM, TO], answer: answers::transactions },
     Route {
         path: "/transactions/newest",
-        parameters: &[PROJECT, FROM, TO, once("name"), LIMIT],
+        parameters: &[PROJECT, FROM, TO, NAME, MIN, MAX, PROFILED, once("order"), once("states"), LIMIT],
         answer: answers::transactions_newest,
     },
     Route {
+        path: "/transactions/heat",
+        parameters: &[PROJECT, FROM, TO, NAME, once("columns")],
+        answer: answers::transactions_heat,
+    },
+    Route {
+        path: "/transactions/tree",
+        parameters: &[PROJECT, FROM, TO, NAME, MIN, MAX, LINES, INVERTED, SPLIT],
+        answer: answers::transactions_tree,
+    },
+    Route {
+        path: "/transactions/difference",
+        parameters: &[PROJECT, FROM, TO, NAME, LIMIT],
+        answer: answers::transactions_difference,
+    },
+    Route { path: "/spans", parameters: &[PROJECT, FROM, TO, PROFILER, LIMIT], answer: answers::spans },
+    Route {
         path: "/transactions/{event_id}/tree",
-        parameters: &[PROJECT, LINES, INVERTED],
+        parameters: &[PROJECT, LINES, INVERTED, SPLIT],
         answer: answers::transaction_tree,
     },
     Route { path: "/traces/{trace_id}", parameters: &[PROJECT], answer: answers::trace },

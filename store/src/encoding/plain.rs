@@ -90,6 +90,21 @@ impl Plain {
         Aggregate { rows }
     }
 
+    /// The same of one thread.
+    pub fn sums_of(&self, thread: u32, window: Window) -> Vec<Row> {
+        let mut rows = Vec::new();
+        if let Some(samples) = self.timeline.threads.get(thread as usize) {
+            sums(thread, samples, &Self::classes(&self.symbols), window, &mut rows);
+        }
+        rows
+    }
+
+    /// The index of each thread by its id.
+    pub fn threads(&self) -> FxHashMap<&str, u32> {
+        let threads = (0_u32..).zip(&self.symbols.threads);
+        threads.filter_map(|(at, thread)| Some((self.symbols.texts.get(thread.id)?, at))).collect()
+    }
+
     /// The class of each state of the symbols.
     pub fn classes(symbols: &Symbols) -> Vec<StateClass> {
         let class = |state: &u32| symbols.texts.get(*state).map_or(StateClass::Unknown, StateClass::of);
@@ -244,7 +259,9 @@ fn columns(thread: &received::Thread, nodes: &[u32]) -> ThreadSamples {
 /// Each sample's time to the next, summed, as far as it is in the window. A sample counts where it begins.
 fn sums(thread: u32, samples: &ThreadSamples, classes: &[StateClass], window: Window, rows: &mut Vec<Row>) {
     let mut sums = FxHashMap::<(StateClass, u32), (u64, u64)>::default();
-    for stay in intervals(samples, classes) {
+    let before = samples.at_us.partition_point(|at| *at <= window.from_us).saturating_sub(1);
+    let stays = intervals(samples, classes).skip(before);
+    for stay in stays.take_while(|stay| stay.start_us < window.to_us) {
         let us = stay.end_us.min(window.to_us).saturating_sub(stay.start_us.max(window.from_us));
         let begins = window.from_us <= stay.start_us && stay.start_us < window.to_us;
         if us > 0 || begins {

@@ -128,6 +128,37 @@ pub struct Cpu {
     pub buckets: Vec<Bucket>,
     /// `cpu_usage`, `memory_footprint` ... as they were sent, within the window.
     pub series: Vec<Series>,
+    /// Where they were asked for: the threads that did most.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threads: Option<Vec<Lane>>,
+}
+
+/// What a question about CPU usage asks for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CpuShape {
+    /// 1 to 10,000, of equal length.
+    pub buckets: usize,
+    /// Measurements as sent.
+    pub series: bool,
+    /// The threads that did most, each by itself.
+    pub threads: bool,
+}
+
+/// A thread's time, by bucket.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Lane {
+    /// Its process's session.
+    pub profiler_id: Uuid,
+    /// As samples and spans call it.
+    pub id: String,
+    /// Its name, where one was sent.
+    pub name: Option<String>,
+    /// On a CPU.
+    pub on_cpu_us: Vec<u64>,
+    /// In a state that is not known.
+    pub unknown_us: Vec<u64>,
+    /// Ready to run, or asleep.
+    pub other_us: Vec<u64>,
 }
 
 /// Time of threads in a span of time.
@@ -239,7 +270,13 @@ pub struct TransactionRow {
     pub p99_us: u64,
     /// All of them together.
     pub sum_us: u64,
+    /// Durations on a logarithmic scale: four buckets a decade, from 100 µs to 100 s. What is shorter is in the first, what is
+    /// longer in the last.
+    pub spread: [u64; DURATIONS],
 }
+
+/// Buckets of durations.
+pub(super) const DURATIONS: usize = 24;
 
 /// Transactions, the newest first.
 #[derive(Clone, PartialEq, Debug, Default, Serialize)]
@@ -257,6 +294,86 @@ pub struct Trace {
     pub spans: Vec<Span>,
     /// Its transactions, by start, and whether there is a profile of each.
     pub transactions: Vec<(Transaction, bool)>,
+}
+
+/// What many transactions did.
+#[derive(Clone, PartialEq, Debug)]
+pub struct TransactionsTree {
+    /// So many have a profile, and are in the tree.
+    pub transactions: usize,
+    /// Their call trees, merged.
+    pub tree: Tree,
+}
+
+/// What the slowest transactions of a name do more than those in the middle.
+#[derive(Clone, PartialEq, Debug)]
+pub struct TransactionsDifference {
+    /// So many of the middle half have a profile, and are in `a`.
+    pub base_transactions: usize,
+    /// So many of the slowest 5 % have one, and are in `b`.
+    pub transactions: usize,
+    /// What they did.
+    pub difference: Difference,
+}
+
+/// Which transactions a list has.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct TransactionFilter {
+    /// Of this name; `None`: of any.
+    pub name: Option<String>,
+    /// That took at least so long, microseconds.
+    pub min_us: u64,
+    /// That took no longer.
+    pub max_us: Option<u64>,
+    /// Only those with a profile.
+    pub profiled: bool,
+    /// The slowest first; else the newest first.
+    pub slowest: bool,
+}
+
+/// Durations by time: for a heat map.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct Heat {
+    /// Length of a column; the last may be shorter.
+    pub column_us: u64,
+    /// The least duration of each row, rising. What is shorter is in the first one, what is longer in the last.
+    pub rows: Vec<u64>,
+    /// Those with anything in them, by column and row.
+    pub cells: Vec<HeatCell>,
+    /// All transactions in it.
+    pub count: u64,
+    /// Of how many there is a profile.
+    pub profiled: u64,
+}
+
+/// Transactions of one span of time and duration.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct HeatCell {
+    /// Which column, by start; what began before the window is in the first one.
+    pub column: usize,
+    /// Which row.
+    pub row: usize,
+    /// How many.
+    pub count: u64,
+    /// How many have a status other than `ok`.
+    pub failed: u64,
+    /// Of how many there is a profile.
+    pub profiled: u64,
+}
+
+impl Serialize for HeatCell {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        (self.column, self.row, self.count, self.failed, self.profiled).serialize(to)
+    }
+}
+
+/// Spans of a window.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Spans {
+    /// By start.
+    pub spans: Vec<Span>,
+    /// There are more.
+    pub more: bool,
 }
 
 /// What a transaction did.

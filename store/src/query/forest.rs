@@ -9,7 +9,8 @@ use crate::{
         merge::{Likeness, Merger},
         symbols::{Frame, Node},
     },
-    tree::{Function, Weight},
+    item::ByState,
+    tree::{Function, Shape, Weight},
 };
 
 /// Merged stacks.
@@ -18,6 +19,8 @@ pub(super) struct Forest {
     merger: Merger,
     /// By node; 0 is no stack.
     pub(super) weights: Vec<Sum>,
+    /// By node, where it was asked for.
+    pub(super) states: Option<Vec<ByState>>,
 }
 
 /// A weight with the ticks that its time amounts to.
@@ -38,7 +41,13 @@ impl Forest {
     /// Of functions, or of lines of them.
     pub(super) fn new(lines: bool) -> Self {
         let likeness = if lines { Likeness::Lines } else { Likeness::Functions };
-        Self { merger: Merger::new(likeness), weights: vec![Sum::default()] }
+        Self { merger: Merger::new(likeness), weights: vec![Sum::default()], states: None }
+    }
+
+    /// For a tree.
+    pub(super) fn shaped(shape: Shape) -> Self {
+        let states = (shape.states && !shape.inverted).then(|| vec![ByState::default()]);
+        Self { states, ..Self::new(shape.lines) }
     }
 
     pub(super) fn symbols(&self) -> &Symbols {
@@ -81,7 +90,11 @@ impl Forest {
     /// Adds the weights of other stacks: which node each of its nodes is here.
     pub(super) fn map(&mut self, from: &Symbols, platform: &str) -> Vec<u32> {
         let map = self.merger.nodes(from, platform);
-        self.weights.resize(self.nodes().len() + 1, Sum::default());
+        let many = self.nodes().len() + 1;
+        self.weights.resize(many, Sum::default());
+        if let Some(states) = &mut self.states {
+            states.resize(many, ByState::default());
+        }
         map
     }
 
@@ -89,6 +102,10 @@ impl Forest {
         if let Some(weight) = self.weights.get_mut(node as usize) {
             weight.add(sum);
         }
+    }
+
+    fn by_state(&mut self, node: u32) -> Option<&mut ByState> {
+        self.states.as_mut().and_then(|states| states.get_mut(node as usize))
     }
 }
 
@@ -100,13 +117,21 @@ impl Sink for Forest {
             let weight = Weight { us: row.us, samples: row.samples };
             let node = map.get(row.node as usize).copied().unwrap_or(0);
             self.add(node, Sum { weight, ticks: row.us as f64 * ticks_a_us });
+            if let Some(states) = self.by_state(node) {
+                states.add(row.class.group(), row.us);
+            }
         }
     }
 
     fn join(&mut self, other: Self) {
         let map = self.map(other.symbols(), "");
-        for (node, sum) in map.into_iter().zip(other.weights) {
-            self.add(node, sum);
+        for (node, sum) in map.iter().zip(other.weights) {
+            self.add(*node, sum);
+        }
+        for (node, theirs) in map.into_iter().zip(other.states.into_iter().flatten()) {
+            if let Some(states) = self.by_state(node) {
+                states.join(theirs);
+            }
         }
     }
 }

@@ -66,6 +66,7 @@ fn build(forest: &Forest, nodes: &[Node], totals: &[Sum], own: &[Sum]) -> Tree {
         idle: forest.idle().weight,
         nodes: Vec::with_capacity(nodes.len()),
         functions: Vec::new(),
+        states: Vec::new(),
     };
     let enter = |id: u32, depth: u32| {
         let total = sum(totals, id).weight;
@@ -76,6 +77,9 @@ fn build(forest: &Forest, nodes: &[Node], totals: &[Sum], own: &[Sum]) -> Tree {
             u32::try_from(tree.functions.len() - 1).unwrap_or(u32::MAX)
         });
         tree.nodes.push(tree::Node { function, depth, total, own: sum(own, id).weight });
+        if let Some(states) = &forest.states {
+            tree.states.push(states.get(id as usize).copied().unwrap_or_default());
+        }
         true
     };
     let key = |id: u32| {

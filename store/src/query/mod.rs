@@ -12,6 +12,7 @@ mod over_time;
 mod quality;
 mod read;
 mod services;
+mod slices;
 #[cfg(test)]
 mod tests;
 mod threads;
@@ -19,18 +20,19 @@ mod transactions;
 
 use std::sync::Arc;
 
-use profile::received::Received;
+use profile::received::{Received, Transaction};
 use uuid::Uuid;
 
 pub use self::answer::{
-    Answer, Bucket, Covers, Cpu, Difference, DifferenceNode, DifferenceRow, FunctionRow, Interval, Series, Services,
-    Share, ThreadRow, Timeline, TimelineThread, Trace, TransactionRow, TransactionTree, Transactions,
+    Answer, Bucket, Covers, Cpu, CpuShape, Difference, DifferenceNode, DifferenceRow, FunctionRow, Heat, HeatCell,
+    Interval, Lane, Series, Services, Share, Spans, ThreadRow, Timeline, TimelineThread, Trace, TransactionFilter,
+    TransactionRow, TransactionTree, Transactions, TransactionsDifference, TransactionsTree,
 };
 pub use self::quality::Quality;
 use self::{forest::Forest, read::Unkept, threads::Threads};
 use crate::{
     chunk_store::{ChunkStore, StoreError},
-    item::{Hours, ProjectId, Selection, Window},
+    item::{ByState, Hours, ProjectId, Selection, Window},
     live::Live,
     tree::{Shape, Tree},
 };
@@ -80,7 +82,7 @@ impl Queries {
 
     /// Where the time went: all that is selected as one call tree.
     pub fn tree(&self, selection: &Selection, shape: Shape) -> Result<Answer<Tree>, StoreError> {
-        let (forest, covers) = read::sums(self, selection, || Forest::new(shape.lines))?;
+        let (forest, covers) = read::sums(self, selection, || Forest::shaped(shape))?;
         Ok(Answer { of: grow::shaped(&forest, shape), covers })
     }
 
@@ -103,9 +105,9 @@ impl Queries {
         Ok(Answer { of, covers })
     }
 
-    /// CPU usage over time, in `buckets` (1 to 10,000) of equal length, and measurements as sent.
-    pub fn cpu(&self, selection: &Selection, buckets: usize) -> Result<Answer<Cpu>, StoreError> {
-        let (of, covers) = over_time::cpu(self, selection, buckets)?;
+    /// CPU usage over time, and measurements as sent.
+    pub fn cpu(&self, selection: &Selection, shape: CpuShape) -> Result<Answer<Cpu>, StoreError> {
+        let (of, covers) = over_time::cpu(self, selection, shape)?;
         Ok(Answer { of, covers })
     }
 
@@ -127,15 +129,68 @@ impl Queries {
         transactions::by_name(self, project, window)
     }
 
-    /// The newest transactions of a name (of any, if none is given) that overlap a window, and which have a profile.
+    /// Transactions that overlap a window, and which have a profile.
     pub fn transaction_list(
         &self,
         project: ProjectId,
         window: Window,
-        name: Option<&str>,
+        filter: &TransactionFilter,
         many: usize,
     ) -> Result<Transactions, StoreError> {
-        transactions::list(self, project, window, name, many)
+        transactions::list(self, project, window, filter, many)
+    }
+
+    /// Of each of a project's transactions the time of its thread by state, and its samples; `None`: no profile says
+    /// anything of it.
+    pub fn transaction_states(
+        &self,
+        project: ProjectId,
+        transactions: &[Transaction],
+    ) -> Result<Vec<Option<(ByState, u64)>>, StoreError> {
+        slices::states(self, project, transactions)
+    }
+
+    /// Durations of transactions by time, in so many columns (at least 1).
+    pub fn transaction_heat(
+        &self,
+        project: ProjectId,
+        window: Window,
+        name: Option<&str>,
+        columns: usize,
+    ) -> Result<Heat, StoreError> {
+        transactions::heat(self, project, window, name, columns)
+    }
+
+    /// One call tree of what many transactions did.
+    pub fn transactions_tree(
+        &self,
+        project: ProjectId,
+        window: Window,
+        filter: &TransactionFilter,
+        shape: Shape,
+    ) -> Result<Answer<TransactionsTree>, StoreError> {
+        transactions::merged(self, project, window, filter, shape)
+    }
+
+    /// What the slowest 5 % of a name's transactions do more than the middle half.
+    pub fn transactions_difference(
+        &self,
+        project: ProjectId,
+        window: Window,
+        name: &str,
+    ) -> Result<Answer<TransactionsDifference>, StoreError> {
+        transactions::slowest(self, project, window, name)
+    }
+
+    /// Spans that overlap a window, of the transactions (of these sessions, if any are given) that do.
+    pub fn spans(
+        &self,
+        project: ProjectId,
+        window: Window,
+        profilers: &[Uuid],
+        many: usize,
+    ) -> Result<Spans, StoreError> {
+        transactions::spans(self, project, window, profilers, many)
     }
 
     /// A trace's spans and transactions.

@@ -6,14 +6,14 @@ use rustc_hash::FxHashMap;
 use uuid::Uuid;
 
 use super::{
-    Bucket, Covers, Cpu, Interval, Queries, Series, Timeline, TimelineThread,
+    Bucket, Covers, Cpu, CpuShape, Interval, Lane, Queries, Series, ThreadRow, Timeline, TimelineThread,
     forest::{Forest, function},
     read::{Filter, Unkept, is_whole},
 };
 use crate::{
     chunk_store::{Damage, Grain, Part, StoreError, Want},
     encoding::{Plain, Stay, intervals},
-    item::{Selection, StateClass, Window},
+    item::{Selection, StateClass, StateGroup, Window},
 };
 
 /// Intervals of one answer: 40 MB as JSON, ten minutes of ten busy threads. More is no picture.
@@ -22,6 +22,8 @@ const INTERVALS_MAX: usize = 1_000_000;
 const FETCH: usize = 16;
 /// Buckets of one answer.
 const BUCKETS_MAX: usize = 10_000;
+/// Threads of one answer.
+const LANES_MAX: usize = 100;
 /// Values of the series of one answer.
 const VALUES_MAX: usize = 1_000_000;
 
@@ -194,26 +196,33 @@ impl Drawing {
 }
 
 /// CPU usage over time.
-pub(super) fn cpu(queries: &Queries, selection: &Selection, buckets: usize) -> Result<(Cpu, Covers), StoreError> {
+pub(super) fn cpu(queries: &Queries, selection: &Selection, shape: CpuShape) -> Result<(Cpu, Covers), StoreError> {
     let window = selection.window();
-    let mut usage = Usage::new(window, buckets.clamp(1, BUCKETS_MAX));
+    let mut usage = Usage::new(window, shape.buckets.clamp(1, BUCKETS_MAX));
+    if shape.threads {
+        usage.lanes = Some(Lanes::of(queries.threads(selection)?.of, usage.grid.count));
+    }
     let first = usage.clone_grid();
     let is_in_one = |part: &Part| is_whole(part, window) && first.index(part.start_us) == first.index(part.end_us);
     let want = |part: &Part| {
         let sums = is_in_one(part);
-        Want { symbols: true, aggregate: sums, timeline: !sums, measurements: true }
+        Want { symbols: true, aggregate: sums, timeline: !sums, measurements: shape.series }
     };
     let covers = each(queries, selection, want, |part, plain, windows| {
-        usage.series(part, plain, windows);
+        if shape.series {
+            usage.series(part, plain, windows);
+        }
         let filter = Filter::new(selection, &plain.symbols);
         if plain.timeline.threads.is_empty() {
             for row in plain.aggregate.rows.iter().filter(|row| filter.takes(row.thread, row.class)) {
+                usage.enter(part, plain, row.thread);
                 usage.add(part.start_us, row.class, row.us);
             }
             return true;
         }
         let classes = Plain::classes(&plain.symbols);
         for (at, samples) in (0_u32..).zip(&plain.timeline.threads) {
+            usage.enter(part, plain, at);
             for stay in intervals(samples, &classes).filter(|stay| filter.takes(at, stay.class)) {
                 windows.iter().for_each(|window| usage.spread(&stay, *window));
             }
@@ -238,8 +247,53 @@ impl Grid {
     }
 }
 
+/// The threads that did most, each with its time by bucket.
+struct Lanes {
+    lanes: Vec<Lane>,
+    by_id: FxHashMap<(Uuid, String), usize>,
+    /// Whose time comes; `None`: of one that is left out.
+    now: Option<usize>,
+}
+
+impl Lanes {
+    fn of(mut threads: Vec<ThreadRow>, buckets: usize) -> Self {
+        let busy = |row: &ThreadRow| -> u64 {
+            let counts = |class: StateClass| matches!(class.group(), StateGroup::OnCpu | StateGroup::Unknown);
+            let all: u64 = row.states_us.iter().filter(|(class, _)| counts(**class)).map(|(_, us)| us).sum();
+            // Without states nobody knows who ran, but a thread without a stack did not.
+            if row.states_us.keys().all(|class| *class == StateClass::Unknown) {
+                all.saturating_sub(row.idle_us)
+            } else {
+                all
+            }
+        };
+        threads.sort_by_cached_key(|row| std::cmp::Reverse(busy(row)));
+        threads.truncate(LANES_MAX);
+        let lane = |ThreadRow { profiler_id, id, name, .. }| {
+            let none = vec![0; buckets];
+            Lane { profiler_id, id, name, on_cpu_us: none.clone(), unknown_us: none.clone(), other_us: none }
+        };
+        let lanes: Vec<Lane> = threads.into_iter().map(lane).collect();
+        let by_id = lanes.iter().enumerate().map(|(at, lane)| ((lane.profiler_id, lane.id.clone()), at)).collect();
+        Self { lanes, by_id, now: None }
+    }
+
+    fn add(&mut self, bucket: usize, class: StateClass, us: u64) {
+        let Some(lane) = self.now.and_then(|now| self.lanes.get_mut(now)) else { return };
+        let column = match class.group() {
+            StateGroup::OnCpu => &mut lane.on_cpu_us,
+            StateGroup::Unknown => &mut lane.unknown_us,
+            StateGroup::Runnable | StateGroup::Lock | StateGroup::Sleeping => &mut lane.other_us,
+        };
+        if let Some(sum) = column.get_mut(bucket) {
+            *sum = sum.saturating_add(us);
+        }
+    }
+}
+
 struct Usage {
     grid: Grid,
+    lanes: Option<Lanes>,
     buckets: Vec<Bucket>,
     series: BTreeMap<(Uuid, String), Series>,
     values: usize,
@@ -253,6 +307,7 @@ impl Usage {
         let start = |at: u64| Bucket { start_us: window.from_us.saturating_add(at * bucket_us), ..Bucket::default() };
         Self {
             grid: Grid { from_us: window.from_us, bucket_us, count },
+            lanes: None,
             buckets: (0..count as u64).map(start).collect(),
             series: BTreeMap::new(),
             values: 0,
@@ -263,13 +318,24 @@ impl Usage {
         self.grid
     }
 
+    /// What is added from now on is of this thread.
+    fn enter(&mut self, part: &Part, plain: &Plain, thread: u32) {
+        let Some(lanes) = &mut self.lanes else { return };
+        let id = plain.symbols.threads.get(thread as usize).and_then(|thread| plain.symbols.texts.get(thread.id));
+        lanes.now = id.and_then(|id| lanes.by_id.get(&(part.profiler_id, id.to_owned())).copied());
+    }
+
     fn add(&mut self, at_us: u64, class: StateClass, us: u64) {
-        let Some(bucket) = self.buckets.get_mut(self.grid.index(at_us)) else { return };
-        let sum = match class {
-            StateClass::OnCpu | StateClass::OnCpuWithLock => &mut bucket.on_cpu_us,
-            StateClass::Runnable | StateClass::RunnableWithLock => &mut bucket.runnable_us,
-            StateClass::AwaitsLock | StateClass::Sleeping | StateClass::SleepingWithLock => &mut bucket.sleeping_us,
-            StateClass::Unknown => &mut bucket.unknown_us,
+        let at = self.grid.index(at_us);
+        if let Some(lanes) = &mut self.lanes {
+            lanes.add(at, class, us);
+        }
+        let Some(bucket) = self.buckets.get_mut(at) else { return };
+        let sum = match class.group() {
+            StateGroup::OnCpu => &mut bucket.on_cpu_us,
+            StateGroup::Runnable => &mut bucket.runnable_us,
+            StateGroup::Lock | StateGroup::Sleeping => &mut bucket.sleeping_us,
+            StateGroup::Unknown => &mut bucket.unknown_us,
         };
         *sum = sum.saturating_add(us);
     }
@@ -307,6 +373,7 @@ impl Usage {
         for series in &mut series {
             series.values.sort_by_key(|(at, _)| *at);
         }
-        Cpu { bucket_us: self.grid.bucket_us, buckets: self.buckets, series }
+        let threads = self.lanes.map(|lanes| lanes.lanes);
+        Cpu { bucket_us: self.grid.bucket_us, buckets: self.buckets, series, threads }
     }
 }

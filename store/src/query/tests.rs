@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     embedded::{Embedded, Settings},
-    item::{Batch, StateClass, States},
+    item::{Batch, StateClass, StateGroup, States},
     live::Piece,
     testing::{Process, Random, naive},
     tree::Weight,
@@ -52,6 +52,17 @@ fn selection(random: &mut Random) -> Selection {
     selection
 }
 
+/// The path of each node of a tree.
+fn pairs(tree: &Tree) -> Vec<Vec<String>> {
+    let mut path: Vec<String> = Vec::new();
+    let path_of = |node: &crate::tree::Node| {
+        path.truncate(node.depth as usize);
+        path.push(naive::show(&tree.functions[node.function as usize]));
+        path.clone()
+    };
+    tree.nodes.iter().map(path_of).collect()
+}
+
 /// Each path of a tree with its weights.
 fn paths(tree: &Tree) -> BTreeMap<Vec<String>, (Weight, Weight)> {
     let mut path: Vec<String> = Vec::new();
@@ -80,7 +91,7 @@ proptest! {
             let selection = selection(&mut random);
             let stays = naive::stays(&all, &selection);
             for (lines, inverted) in [(false, false), (true, false), (false, true)] {
-                let tree = queries.tree(&selection, Shape { lines, inverted }).unwrap().of;
+                let tree = queries.tree(&selection, Shape { lines, inverted, states: false }).unwrap().of;
                 let (expected, idle) = naive::tree(&stays, lines, inverted);
                 prop_assert_eq!(paths(&tree), expected);
                 prop_assert_eq!(tree.idle, idle);
@@ -92,6 +103,14 @@ proptest! {
                     rows.iter().map(|row| (naive::show(&row.function), (row.own, row.total))).collect();
                 prop_assert_eq!(rows, naive::functions(&stays, lines));
             }
+            let tree = queries.tree(&selection, Shape { states: true, ..Shape::default() }).unwrap().of;
+            let by_path: BTreeMap<Vec<String>, ByState> = pairs(&tree)
+                .into_iter()
+                .zip(&tree.states)
+                .map(|(path, states)| (path, *states))
+                .filter(|(_, states)| *states != ByState::default())
+                .collect();
+            prop_assert_eq!(by_path, naive::states(&stays));
             let threads = queries.threads(&selection).unwrap().of;
             let threads: BTreeMap<_, _> =
                 threads.into_iter().map(|row| ((row.profiler_id, row.id), (row.weight, row.idle_us, row.states_us))).collect();
@@ -100,7 +119,18 @@ proptest! {
             let timeline = queries.timeline(&selection, false).unwrap().of;
             let sum: u64 = timeline.intervals.iter().map(|interval| interval.end_us - interval.start_us).sum();
             prop_assert_eq!(sum, stays.iter().map(naive::Stay::us).sum::<u64>());
-            let cpu = queries.cpu(&selection, 7).unwrap().of;
+            let cpu = queries.cpu(&selection, CpuShape { buckets: 7, series: false, threads: true }).unwrap().of;
+            prop_assert_eq!(&cpu.series, &Vec::new());
+            for lane in cpu.threads.unwrap() {
+                let its = |group: fn(StateGroup) -> bool| {
+                    let its = stays.iter().filter(|stay| (stay.profiler_id, &stay.thread) == (lane.profiler_id, &lane.id));
+                    its.filter(|stay| group(stay.class.group())).map(naive::Stay::us).sum::<u64>()
+                };
+                prop_assert_eq!(lane.on_cpu_us.iter().sum::<u64>(), its(|group| group == StateGroup::OnCpu));
+                prop_assert_eq!(lane.unknown_us.iter().sum::<u64>(), its(|group| group == StateGroup::Unknown));
+                let other = its(|group| !matches!(group, StateGroup::OnCpu | StateGroup::Unknown));
+                prop_assert_eq!(lane.other_us.iter().sum::<u64>(), other);
+            }
             let of = |class: fn(StateClass) -> bool| stays.iter().filter(|stay| class(stay.class)).map(naive::Stay::us).sum::<u64>();
             let on_cpu = of(|class| matches!(class, StateClass::OnCpu | StateClass::OnCpuWithLock));
             prop_assert_eq!(cpu.buckets.iter().map(|bucket| bucket.on_cpu_us).sum::<u64>(), on_cpu);
@@ -253,8 +283,8 @@ fn transactions() {
     assert_snapshot!(
         queries.transactions(PROJECT, window).unwrap().iter().map(|row| format!("{row:?}")).collect::<Vec<_>>().join("\n"),
         @r#"
-        TransactionRow { name: "GET /", op: Some("http.server"), count: 100, with_profile: 50, failed: 0, p50_us: 500000, p75_us: 750000, p95_us: 950000, p99_us: 990000, sum_us: 50500000 }
-        TransactionRow { name: "job", op: Some("http.server"), count: 1, with_profile: 1, failed: 0, p50_us: 30000, p75_us: 30000, p95_us: 30000, p99_us: 30000, sum_us: 30000 }
+        TransactionRow { name: "GET /", op: Some("http.server"), count: 100, with_profile: 50, failed: 0, p50_us: 500000, p75_us: 750000, p95_us: 950000, p99_us: 990000, sum_us: 50500000, spread: [0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 2, 4, 8, 14, 25, 43, 1, 0, 0, 0, 0, 0, 0, 0] }
+        TransactionRow { name: "job", op: Some("http.server"), count: 1, with_profile: 1, failed: 0, p50_us: 30000, p75_us: 30000, p95_us: 30000, p99_us: 30000, sum_us: 30000, spread: [0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0] }
         "#
     );
     let tree = |event: u128| queries.transaction_tree(PROJECT, Uuid::from_u128(event), Shape::default()).unwrap();
@@ -269,9 +299,53 @@ fn transactions() {
     assert!(tree(4711).is_none());
     let trace = queries.trace(PROJECT, Uuid::from_u128(5)).unwrap();
     assert_eq!((trace.spans.len(), trace.transactions.len()), (1, 6));
-    let list = queries.transaction_list(PROJECT, window, Some("GET /"), 3).unwrap();
-    let names: Vec<_> = list.transactions.iter().map(|(of, has)| (of.span_id, *has)).collect();
-    assert_eq!((names, list.more), (vec![(100, true), (99, false), (98, true)], true));
+    let named = TransactionFilter { name: Some("GET /".to_owned()), ..TransactionFilter::default() };
+    let list = |filter: TransactionFilter| {
+        let list = queries.transaction_list(PROJECT, window, &filter, 3).unwrap();
+        (list.transactions.iter().map(|(of, has)| (of.span_id, *has)).collect::<Vec<_>>(), list.more)
+    };
+    assert_eq!(list(named.clone()), (vec![(100, true), (99, false), (98, true)], true));
+    let some =
+        TransactionFilter { min_us: 30_000, max_us: Some(60_000), profiled: true, slowest: true, ..named.clone() };
+    assert_eq!(list(some), (vec![(6, true), (4, true)], false));
+
+    // What many did is what each did, summed: of some with the profile of a session, and one with a profile of its own.
+    let all = queries.transaction_list(PROJECT, window, &TransactionFilter::default(), 200).unwrap();
+    let all: Vec<Transaction> = all.transactions.into_iter().map(|(of, _)| of).collect();
+    let states = queries.transaction_states(PROJECT, &all).unwrap();
+    let mut sum = BTreeMap::<Vec<String>, (Weight, Weight)>::new();
+    for (of, states) in all.iter().zip(&states) {
+        let tree = queries.transaction_tree(PROJECT, of.event_id, Shape::default()).unwrap().unwrap().of.tree;
+        let us: u64 = states.iter().flat_map(|(states, _)| states.0).sum();
+        assert_eq!(us, tree.total.us + tree.idle.us, "{}", of.span_id);
+        for (path, (total, own)) in paths(&tree) {
+            let (totals, owns) = sum.entry(path).or_default();
+            totals.add(total);
+            owns.add(own);
+        }
+    }
+    let merged = queries.transactions_tree(PROJECT, window, &TransactionFilter::default(), Shape::default()).unwrap();
+    assert_eq!(paths(&merged.of.tree), sum);
+    assert_eq!(merged.of.transactions, states.iter().flatten().count());
+
+    // The slowest five against the middle half: those from 26 to 75.
+    let found = queries.transactions_difference(PROJECT, window, "GET /").unwrap().of;
+    let time = |events: &[u128]| -> u64 { events.iter().map(|event| tree(*event).unwrap().of.tree.total.us).sum() };
+    let has = |event: &&u128| event.is_multiple_of(2) && time(&[**event]) > 0;
+    let side = |events: Vec<u128>| events.iter().filter(has).copied().collect::<Vec<_>>();
+    let (middle, slowest) = (side((26..76).collect()), side((96..101).collect()));
+    assert_eq!((found.base_transactions, found.transactions), (middle.len(), slowest.len()));
+    assert_eq!((found.difference.a.us, found.difference.b.us), (time(&middle), time(&slowest)));
+
+    let heat = queries.transaction_heat(PROJECT, Window { from_us: START, to_us: START + 110_000 }, None, 2).unwrap();
+    let cells: Vec<String> = heat.cells.iter().map(|cell| serde_json::to_string(cell).unwrap()).collect();
+    assert_snapshot!(format!("{} of {} profiled: {}", heat.profiled, heat.count, cells.join(" ")), @"51 of 101 profiled: [0,8,1,0,0] [0,9,3,0,2] [0,10,2,0,1] [0,11,4,0,2] [0,12,8,0,4] [0,13,14,0,7] [0,14,23,0,12] [1,14,2,0,1] [1,15,43,0,21] [1,16,1,0,1]");
+    assert!(
+        heat.rows.iter().enumerate().all(|(row, least)| transactions::bucket(*least) == row
+            && transactions::bucket(*least - 1) == row.saturating_sub(1))
+    );
+    let spans = |many| queries.spans(PROJECT, Window { from_us: START, to_us: START + 2000 }, &[], many).unwrap();
+    assert_eq!((spans(5).spans.len(), spans(5).more), (1, false));
 }
 
 /// Check a difference: what doubled is beyond the error, and the shares of each side add up.

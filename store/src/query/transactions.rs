@@ -7,10 +7,13 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use uuid::Uuid;
 
 use super::{
-    Answer, Covers, Queries, Trace, TransactionRow, TransactionTree, Transactions,
+    Answer, Covers, Heat, HeatCell, Queries, Spans, Trace, TransactionFilter, TransactionRow, TransactionTree,
+    Transactions, TransactionsDifference, TransactionsTree,
+    answer::DURATIONS,
     forest::Forest,
     grow,
     read::{self, Unkept},
+    slices,
 };
 use crate::{
     chunk_store::{Grain, Part, StoreError},
@@ -19,7 +22,10 @@ use crate::{
 };
 
 /// The clock of a v1 profile and that of its transaction may differ by so much.
-const SLACK_US: u64 = 60_000_000;
+pub(super) const SLACK_US: u64 = 60_000_000;
+
+/// Traces whose spans one answer has.
+const TRACES_MAX: usize = 1000;
 
 /// What is profiled in a span of time.
 struct Profiled {
@@ -79,13 +85,34 @@ pub(super) fn by_name(
             groups.entry(key).or_insert_with_key(|(name, op)| (empty(name, op.as_deref()), Vec::new()));
         row.count += 1;
         row.with_profile += u64::from(profiled.has(transaction));
-        row.failed += u64::from(transaction.status.as_deref().is_some_and(|status| status != "ok"));
-        durations.push(transaction.end_us.saturating_sub(transaction.start_us));
+        row.failed += u64::from(has_failed(transaction));
+        let duration = duration(transaction);
+        if let Some(bucket) = row.spread.get_mut(bucket(duration)) {
+            *bucket += 1;
+        }
+        durations.push(duration);
     }
     let mut rows: Vec<TransactionRow> =
         groups.into_values().map(|(row, durations)| with_quantiles(row, durations)).collect();
     rows.sort_by_key(|row| std::cmp::Reverse(row.sum_us));
     Ok(rows)
+}
+
+fn duration(transaction: &Transaction) -> u64 {
+    transaction.end_us.saturating_sub(transaction.start_us)
+}
+
+/// Four a decade, the first from 100 µs.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the logarithm of a u64 is below 20")]
+pub(super) fn bucket(us: u64) -> usize {
+    let quarter = (4.0 * (us.max(1) as f64).log10()).floor() as usize;
+    quarter.saturating_sub(8).min(DURATIONS - 1)
+}
+
+/// The least duration of each bucket.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "10 to the power of less than 8")]
+fn bounds() -> Vec<u64> {
+    (0..DURATIONS).map(|at| 10_f64.powf((at + 8) as f64 / 4.0).ceil() as u64).collect()
 }
 
 fn empty(name: &str, op: Option<&str>) -> TransactionRow {
@@ -100,6 +127,7 @@ fn empty(name: &str, op: Option<&str>) -> TransactionRow {
         p95_us: 0,
         p99_us: 0,
         sum_us: 0,
+        spread: [0; DURATIONS],
     }
 }
 
@@ -120,20 +148,128 @@ fn with_quantiles(row: TransactionRow, mut durations: Vec<u64>) -> TransactionRo
     }
 }
 
-/// The newest of a name.
+/// Those that a filter takes, by start.
+fn filtered(
+    queries: &Queries,
+    project: ProjectId,
+    window: Window,
+    filter: &TransactionFilter,
+) -> Result<Vec<Transaction>, StoreError> {
+    let mut all = queries.store.transactions(project, window)?;
+    let longest = filter.max_us.unwrap_or(u64::MAX);
+    all.retain(|of| {
+        filter.name.as_ref().is_none_or(|name| of.name == *name) && (filter.min_us..=longest).contains(&duration(of))
+    });
+    if filter.profiled {
+        let profiled = Profiled::around(queries, project, &all)?;
+        all.retain(|of| profiled.has(of));
+    }
+    Ok(all)
+}
+
+/// As many as are asked for.
 pub(super) fn list(
     queries: &Queries,
     project: ProjectId,
     window: Window,
-    name: Option<&str>,
+    filter: &TransactionFilter,
     many: usize,
 ) -> Result<Transactions, StoreError> {
-    let mut all = queries.store.transactions(project, window)?;
-    all.retain(|transaction| name.is_none_or(|name| transaction.name == name));
+    let mut all = filtered(queries, project, window, filter)?;
     all.reverse();
+    if filter.slowest {
+        all.sort_by_key(|of| std::cmp::Reverse(duration(of)));
+    }
     let more = all.len() > many;
     all.truncate(many);
     Ok(Transactions { transactions: with_profiled(queries, project, all)?, more })
+}
+
+/// Durations by time.
+pub(super) fn heat(
+    queries: &Queries,
+    project: ProjectId,
+    window: Window,
+    name: Option<&str>,
+    columns: usize,
+) -> Result<Heat, StoreError> {
+    let filter = TransactionFilter { name: name.map(str::to_owned), ..TransactionFilter::default() };
+    let all = filtered(queries, project, window, &filter)?;
+    let profiled = Profiled::around(queries, project, &all)?;
+    let column_us = window.to_us.saturating_sub(window.from_us).div_ceil(columns.max(1) as u64).max(1);
+    let mut heat = Heat { column_us, rows: bounds(), ..Heat::default() };
+    let mut cells = BTreeMap::<(usize, usize), HeatCell>::new();
+    for of in &all {
+        let column = usize::try_from(of.start_us.saturating_sub(window.from_us) / column_us).unwrap_or(usize::MAX);
+        let row = bucket(duration(of));
+        let cell = cells.entry((column, row)).or_insert(HeatCell { column, row, count: 0, failed: 0, profiled: 0 });
+        let has = u64::from(profiled.has(of));
+        cell.count += 1;
+        cell.failed += u64::from(has_failed(of));
+        cell.profiled += has;
+        heat.count += 1;
+        heat.profiled += has;
+    }
+    heat.cells = cells.into_values().collect();
+    Ok(heat)
+}
+
+/// One tree of what many did.
+pub(super) fn merged(
+    queries: &Queries,
+    project: ProjectId,
+    window: Window,
+    filter: &TransactionFilter,
+    shape: Shape,
+) -> Result<Answer<TransactionsTree>, StoreError> {
+    slices::tree(queries, project, filtered(queries, project, window, filter)?, shape)
+}
+
+/// What the slowest of a name do more than those in the middle.
+pub(super) fn slowest(
+    queries: &Queries,
+    project: ProjectId,
+    window: Window,
+    name: &str,
+) -> Result<Answer<TransactionsDifference>, StoreError> {
+    let filter = TransactionFilter { name: Some(name.to_owned()), ..TransactionFilter::default() };
+    slices::difference(queries, project, filtered(queries, project, window, &filter)?)
+}
+
+/// Spans that overlap the window, of the traces whose transactions do; the newest traces if there are too many.
+pub(super) fn spans(
+    queries: &Queries,
+    project: ProjectId,
+    window: Window,
+    profilers: &[Uuid],
+    many: usize,
+) -> Result<Spans, StoreError> {
+    let mut traces = FxHashSet::default();
+    let mut found = Spans::default();
+    let is_asked = |id: Option<Uuid>| profilers.is_empty() || id.is_some_and(|id| profilers.contains(&id));
+    for transaction in queries.store.transactions(project, window)?.iter().rev() {
+        if !is_asked(transaction.profiler_id) || !traces.insert(transaction.trace_id) {
+            continue;
+        }
+        if traces.len() > TRACES_MAX || found.spans.len() >= many {
+            found.more = true;
+            break;
+        }
+        let spans = queries.store.spans(project, transaction.trace_id)?;
+        found.spans.extend(spans.into_iter().filter(|span| {
+            span.start_us < window.to_us
+                && span.end_us >= window.from_us
+                && is_asked(span.profiler_id.or(transaction.profiler_id))
+        }));
+    }
+    found.more |= found.spans.len() > many;
+    found.spans.truncate(many);
+    found.spans.sort_by_key(|span| (span.start_us, span.span_id));
+    Ok(found)
+}
+
+fn has_failed(transaction: &Transaction) -> bool {
+    transaction.status.as_deref().is_some_and(|status| status != "ok")
 }
 
 fn with_profiled(
@@ -198,6 +334,6 @@ fn with_its_profile(
         return Ok(None);
     }
     let all = Selection { from_us: 0, to_us: u64::MAX, ..around };
-    let (forest, covers): (Forest, Covers) = read::sums_of(queries, &all, parts, || Forest::new(shape.lines))?;
+    let (forest, covers): (Forest, Covers) = read::sums_of(queries, &all, parts, || Forest::shaped(shape))?;
     Ok(Some((grow::shaped(&forest, shape), covers)))
 }

@@ -6,7 +6,7 @@ use profile::received::{Frame, Received};
 use uuid::Uuid;
 
 use crate::{
-    item::{Selection, StateClass},
+    item::{ByState, Selection, StateClass},
     tree::{Function, Weight},
 };
 
@@ -113,6 +113,16 @@ pub fn tree(stays: &[Stay], lines: bool, inverted: bool) -> (Paths, Weight) {
         }
     }
     (paths, idle)
+}
+
+/// The own time of each path by state, where it has any.
+pub fn states(stays: &[Stay]) -> BTreeMap<Vec<String>, ByState> {
+    let mut paths = BTreeMap::<Vec<String>, ByState>::new();
+    for stay in stays.iter().filter(|stay| !stay.stack.is_empty() && stay.us() > 0) {
+        let path = stay.stack.iter().map(|frame| name(frame, false)).collect();
+        paths.entry(path).or_default().add(stay.class.group(), stay.us());
+    }
+    paths
 }
 
 /// Each function with its own and total weight, recursion counted once.

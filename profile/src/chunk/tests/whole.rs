@@ -97,7 +97,8 @@ fn native() {
     "guessed":0,"dropped":{}},
     "states":["on_cpu","sleeping: futex","gone"],
     "thread_states":{"1":[0,6],
-    "2":[1,3,2,1]}}}
+    "2":[1,3,2,1]},
+    "in_file":[5,16]}}
     "#);
 }
 

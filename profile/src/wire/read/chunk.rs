@@ -118,6 +118,8 @@ fn received(chunk: Chunk<'_>, lanes: Vec<Lane>) -> Result<Received, Refusal> {
     let mut threads = threads::received(lanes, &chunk.profile.samples.threads, &chunk.profile.thread_metadata, |at| at);
     let own = chunk.sentry_profiled.and_then(Own::new);
     let states = own.as_ref().map(|own| own.apply_states(&mut threads)).unwrap_or_default();
+    let mut frames = chunk.profile.frames.frames;
+    own.iter().for_each(|own| own.apply_in_file(&mut frames));
     Ok(Received {
         head: Head {
             profiler_id: chunk.profiler_id,
@@ -131,7 +133,7 @@ fn received(chunk: Chunk<'_>, lanes: Vec<Lane>) -> Result<Received, Refusal> {
             transaction: None,
             agent: own.as_ref().and_then(Own::says),
         },
-        frames: chunk.profile.frames.frames,
+        frames,
         stacks: chunk.profile.stacks.stacks,
         threads,
         states,

@@ -10,7 +10,7 @@ use super::{
     super::limits::STATES_MAX,
     text::{Interner, Text},
 };
-use crate::received::{AgentSays, Thread};
+use crate::received::{AgentSays, Frame, Thread};
 
 /// The schema that is read here.
 const SCHEMA: u64 = 1;
@@ -44,6 +44,24 @@ impl<'a> Own<'a> {
     /// What the agent says of itself.
     pub(super) fn says(&self) -> Option<AgentSays> {
         serde_json::from_str::<AgentSays>(self.0).ok().filter(|says| says.start.is_finite() && says.end.is_finite())
+    }
+
+    /// Gives frames without a name the address that tells their function in all processes: the one in its file. Those that
+    /// are not there, or have a name, are passed over.
+    pub(super) fn apply_in_file(&self, frames: &mut [Frame]) {
+        #[derive(Deserialize)]
+        struct InFile {
+            #[serde(default)]
+            in_file: Vec<u64>,
+        }
+        let Ok(InFile { in_file }) = serde_json::from_str(self.0) else { return };
+        for pair in in_file.chunks_exact(2) {
+            let [frame, at] = pair else { return };
+            let frame = usize::try_from(*frame).ok().and_then(|frame| frames.get_mut(frame));
+            if let Some(frame) = frame.filter(|frame| frame.function.is_none() && frame.address.is_some()) {
+                frame.address = Some(*at);
+            }
+        }
     }
 
     /// Gives samples their states, where the states of their thread fit. Returns the names.

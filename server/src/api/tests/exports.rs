@@ -66,3 +66,23 @@ async fn chunks() {
     let tree = json(&router, &format!("/tree?{WINDOW}")).await;
     assert_eq!((text.lines().count(), tree["covers"]["samples"].as_u64()), (3, Some(samples as u64)));
 }
+
+/// Check that raw chunks come compressed, too, and that a body that has ended may be asked again: who sends it does.
+#[tokio::test]
+async fn compressed_chunks() {
+    use http_body_util::BodyExt as _;
+    let (_dir, queries) = kept();
+    let router = router(queries, Settings::default());
+    for encoding in ["gzip", "zstd", "br", "deflate"] {
+        let request = Request::builder().uri(format!("{PREFIX}/export?{WINDOW}&format=sentry"));
+        let request = request.header(header::ACCEPT_ENCODING, encoding).body(Body::empty()).unwrap();
+        let response = router.clone().oneshot(request).await.unwrap();
+        let mut body = response.into_body();
+        let mut bytes = 0;
+        while let Some(frame) = body.frame().await {
+            bytes += frame.unwrap().into_data().map_or(0, |data| data.len());
+        }
+        assert!(bytes > 100, "{encoding}: {bytes}");
+        assert!(body.frame().await.is_none(), "{encoding}");
+    }
+}
