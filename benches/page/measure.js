@@ -15,6 +15,8 @@ const MODULES = resolve(process.env.SENTRY_PROFILED_NODE_MODULES ?? join(ROOT, "
 const WEB = join(ROOT, "server/web"), RIVAL = join(MODULES, "speedscope/dist/release");
 const [ROUNDS = 5, ...SIZES] = process.argv.slice(2).map(Number);
 const BROWSERS = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
+/** A profile is answered so long after it was asked for: by then the page around it is there, on both sides. Milliseconds. */
+const HOLD_MS = 2000;
 /** Pictures in each part of the movement. */
 const PICTURES = 25;
 const POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
@@ -35,8 +37,7 @@ function serve(tree, rival) {
   const server = createServer((request, response) => {
     const { pathname } = new URL(request.url ?? "/", "http://bench"), api = pathname.match(/^\/api\/v1\/(.*)$/)?.[1];
     const json = (/** @type {string} */ body) => { response.writeHead(200, { "content-type": TYPES.json, "content-length": Buffer.byteLength(body) }); response.end(body); };
-    if (api === "tree") return json(tree);
-    if (pathname === "/rival/profile.json") return json(rival);
+    if (api === "tree" || pathname === "/rival/profile.json") { setTimeout(() => json(api ? tree : rival), HOLD_MS); return; }
     if (api !== undefined) return json(JSON.stringify(ANSWERS[/** @type {keyof ANSWERS} */ (api)] ?? {}));
     const file = pathname.startsWith("/rival/") ? join(RIVAL, pathname.slice(7) || "index.html") : join(WEB, pathname === "/profile" ? "index.html" : pathname);
     if (!existsSync(file) || statSync(file).isDirectory()) { response.writeHead(404); response.end(); return; }
@@ -46,14 +47,17 @@ function serve(tree, rival) {
   return /** @type {Promise<import("node:http").Server>} */ (new Promise(resolve => server.listen(0, "127.0.0.1", () => resolve(server))));
 }
 
-/** Runs in the page before all else: notes when the first frame's name is drawn, and the picture of the screen after it. @param {string} name */
+/** Runs in the page before all else: notes when the picture of the screen is made in which the first frame's name is drawn. @param {string} name */
 function watch(name) {
   const bench = /** @type {any} */ (globalThis).bench = { painted: 0 }, draw = CanvasRenderingContext2D.prototype.fillText;
   CanvasRenderingContext2D.prototype.fillText = function (/** @type {[string, number, number]} */ ...rest) {
     if (bench.painted === 0 && rest[0].startsWith(name)) {
       bench.painted = -1;
       CanvasRenderingContext2D.prototype.fillText = draw;
-      requestAnimationFrame(() => { bench.painted = performance.now(); });
+      // Messages come when the picture is handed on.
+      const { port1, port2 } = new MessageChannel();
+      port1.onmessage = () => { bench.painted = performance.now(); };
+      port2.postMessage(null);
     }
     return draw.apply(this, rest);
   };
@@ -85,13 +89,15 @@ async function once(browser, url, profile) {
   // Time on a CPU: others may use the machine, too.
   await session.send("Performance.enable", { timeDomain: "threadTicks" });
   await page.goto(url);
-  await page.waitForFunction(() => /** @type {any} */ (globalThis).bench.painted > 0, undefined, { timeout: 60e3 });
+  await page.waitForTimeout(HOLD_MS * 0.9);
   const metric = async (/** @type {string} */ name) => (await session.send("Performance.getMetrics")).metrics.find((/** @type {{name: string}} */ one) => one.name === name).value;
-  const loading = await metric("TaskDuration") * 1e3;
+  const booted = await metric("TaskDuration");
+  await page.waitForFunction(() => /** @type {any} */ (globalThis).bench.painted > 0, undefined, { timeout: 60e3, polling: 50 });
   const paint = await page.evaluate((/** @type {string} */ name) => {
     const entry = performance.getEntriesByType("resource").find(one => one.name.includes(name));
     return /** @type {any} */ (globalThis).bench.painted - /** @type {PerformanceResourceTiming} */ (entry).responseEnd;
   }, profile);
+  const loading = (await metric("TaskDuration") - booted) * 1e3;
   await page.waitForTimeout(1500);
   const busyBefore = await metric("TaskDuration"), gaps = (await page.evaluate(move, PICTURES)).slice(1).sort((/** @type {number} */ a, /** @type {number} */ b) => a - b);
   const busy = (await metric("TaskDuration") - busyBefore) * 1e3 / gaps.length;
@@ -131,7 +137,7 @@ try {
     console.log(`\n${size.toLocaleString("en")} nodes, ${(tree.length / 1e6).toFixed(1)} MB as our API answers, ${(rival.length / 1e6).toFixed(1)} MB as speedscope reads it\n`);
     console.log("| | ours | speedscope | ratio |\n|---|---|---|---|");
     const rows = /** @type {[keyof Awaited<ReturnType<typeof once>>, string, string][]} */ ([
-      ["paint", "data arrived to first paint", "ms"], ["loading", "main thread's CPU until then, all of it", "ms"], ["p50", "between pictures, p50", "ms"], ["p95", "between pictures, p95", "ms"], ["late", "pictures later than 25 ms", "%"],
+      ["paint", "data arrived to first paint", "ms"], ["loading", "main thread's CPU for that", "ms"], ["p50", "between pictures, p50", "ms"], ["p95", "between pictures, p95", "ms"], ["late", "pictures later than 25 ms", "%"],
       ["busy", "main thread's CPU a picture", "ms"], ["heap", "JS heap after collection", "MB"], ["buffers", "with typed arrays", "MB"],
     ]);
     for (const [key, name, unit] of rows) {

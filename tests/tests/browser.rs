@@ -4,7 +4,6 @@
 use std::{
     path::{Path, PathBuf},
     process::Command,
-    sync::LazyLock,
     thread,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -49,65 +48,61 @@ fn target(name: &str) -> PathBuf {
 }
 
 /// `None`: something that is needed is not here, which was said.
-fn shop() -> Option<&'static Shop> {
-    static SHOP: LazyLock<Option<Shop>> = LazyLock::new(|| {
-        let _turn = turn();
-        let (modules, python) = (npm("playwright-core")?, with_module("flask")?);
-        if !Path::new("/usr/bin/chromium").exists() {
-            eprintln!("skipped: no /usr/bin/chromium (scripts/setup tests installs it)");
-            return None;
-        }
-        let store = tempfile::tempdir().unwrap();
-        let mut server = Serving::spawn(&store.path().join("store"), free_port(), &store.path().join("log"));
-        let (key, _) = server.ready();
-        let dsn = format!("http://{key}@127.0.0.1:{}/1", server.port);
-        let from = now() - 5.0;
-        let mut node = Program::spawn(Command::new("node").args(["--perf-basic-prof", "-e", GATEWAY]));
-        assert_eq!(node.line(), "ready");
-        let duration = (SECONDS * 2).to_string();
-        let agent = |pid: String, release: &str, environment: &str| {
-            let more = ["--release", release, "--environment", environment, "--duration", &duration];
-            Agent::start_with(&[&["--pid", &pid, "--dsn", &dsn][..], &more].concat(), &[])
-        };
-        let agents = [
-            agent(node.pid().to_string(), "gateway@7.2.0", "staging"),
-            agent(server.program.pid().to_string(), "receiver@0.1.0", "production"),
-        ];
-        for release in ["webshop@4.18.1", "webshop@4.18.2"] {
-            let port = free_port().to_string();
-            let mut shop = Program::spawn(python.run().arg(target("webshop.py")).args([&port, release, &dsn]));
-            assert_eq!(shop.line(), "ready");
-            let mut customers = python.run();
-            customers.arg(target("customers.py")).args([&port, &SECONDS.to_string()]);
-            let answered = run(&mut customers, "python").unwrap();
-            assert!(answered.trim().parse::<u32>().unwrap() > 20, "{answered}");
-            // The SDK sends what it has as soon as no request is left, and asks for no leave.
-            thread::sleep(Duration::from_secs(3));
-        }
-        for agent in agents {
-            let Run { code, stderr, .. } = agent.wait(END);
-            assert_eq!(code, 0, "{stderr}");
-        }
-        Some(Shop { server, store, modules, from, to: now() + 5.0 })
-    });
-    SHOP.as_ref()
+fn shop() -> Option<Shop> {
+    let (modules, python) = (npm("playwright-core")?, with_module("flask")?);
+    if !Path::new("/usr/bin/chromium").exists() {
+        eprintln!("skipped: no /usr/bin/chromium (scripts/setup tests installs it)");
+        return None;
+    }
+    let store = tempfile::tempdir().unwrap();
+    let mut server = Serving::spawn(&store.path().join("store"), free_port(), &store.path().join("log"));
+    let (key, _) = server.ready();
+    let dsn = format!("http://{key}@127.0.0.1:{}/1", server.port);
+    let from = now() - 5.0;
+    let mut node = Program::spawn(Command::new("node").args(["--perf-basic-prof", "-e", GATEWAY]));
+    assert_eq!(node.line(), "ready");
+    let duration = (SECONDS * 2).to_string();
+    let agent = |pid: String, release: &str, environment: &str| {
+        let more = ["--release", release, "--environment", environment, "--duration", &duration];
+        Agent::start_with(&[&["--pid", &pid, "--dsn", &dsn][..], &more].concat(), &[])
+    };
+    let agents = [
+        agent(node.pid().to_string(), "gateway@7.2.0", "staging"),
+        agent(server.program.pid().to_string(), "receiver@0.1.0", "production"),
+    ];
+    for release in ["webshop@4.18.1", "webshop@4.18.2"] {
+        let port = free_port().to_string();
+        let mut shop = Program::spawn(python.run().arg(target("webshop.py")).args([&port, release, &dsn]));
+        assert_eq!(shop.line(), "ready");
+        let mut customers = python.run();
+        customers.arg(target("customers.py")).args([&port, &SECONDS.to_string()]);
+        let answered = run(&mut customers, "python").unwrap();
+        assert!(answered.trim().parse::<u32>().unwrap() > 20, "{answered}");
+        // The SDK sends what it has as soon as no request is left, and asks for no leave.
+        thread::sleep(Duration::from_secs(3));
+    }
+    for agent in agents {
+        let Run { code, stderr, .. } = agent.wait(END);
+        assert_eq!(code, 0, "{stderr}");
+    }
+    Some(Shop { server, store, modules, from, to: now() + 5.0 })
 }
 
-fn look(script: &str) {
+/// Check every page, view and control; that nobody is kept out of them; that hostile names stay names; and what is said when
+/// something is not as it should be.
+#[test]
+fn pages() {
+    let _turn = turn();
     let Some(shop) = shop() else { return };
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("web/browser").join(script);
+    let scripts = ["pages", "axe", "hostile", "states"];
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("web/browser");
     let mut node = Command::new("node");
-    node.args(["--test", "--test-reporter=spec"]).arg(script);
+    node.args(["--test", "--test-reporter=spec", "--test-concurrency=1"]);
+    node.args(scripts.map(|name| folder.join(format!("{name}.test.mjs"))));
     node.env("SENTRY_PROFILED_PAGE", format!("http://127.0.0.1:{}", shop.server.port));
     node.env("SENTRY_PROFILED_NODE_MODULES", &shop.modules);
     node.env("SENTRY_PROFILED_STORE", shop.store.path().join("store"));
     node.env("SENTRY_PROFILED_BINARY", tests::agent::binary());
     node.env("SENTRY_PROFILED_FROM", format!("{:.3}", shop.from)).env("SENTRY_PROFILED_TO", format!("{:.3}", shop.to));
     run(&mut node, "node");
-}
-
-/// Check that nobody is kept out of any page: names, roles, contrast, and no complaint of the browser.
-#[test]
-fn accessible() {
-    look("axe.test.mjs");
 }

@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { mostly, ofAll, ofFunction, shownState, stateOf, waiting } from "../../server/web/data/states.js";
+import { between, mostly, shownState, stateOf, waiting } from "../../server/web/data/states.js";
 import { inverted } from "../../server/web/data/tree.js";
-import { named, treeOf } from "./stacks.js";
+import { treeOf } from "./stacks.js";
 
 const names = ["main", "work", "sleep", "lock"];
 const of = treeOf([
@@ -19,13 +19,13 @@ test("classes of the API are five states", () => {
   assert.equal(shownState("never heard").words, "state not known");
 });
 
-test("time by state, of all, of a function, of what it calls", () => {
+test("time by state, of all and of a part", () => {
   const words = (/** @type {?{name: string, us: number}[]} */ rows) => rows?.map(({ name, us }) => `${name} ${us}`).join(", ");
-  assert.equal(words(ofAll(of)), "on_cpu 51, sleeping 39, runnable 10");
-  assert.equal(words(ofFunction(of, named(of, "work"), "own")), "on_cpu 50, runnable 10");
-  assert.equal(words(ofFunction(of, named(of, "work"), "total")), "on_cpu 51, sleeping 29, runnable 10");
-  assert.equal(ofAll({ ...of, states: null }), null);
-  assert.equal(ofAll({ ...of, states: [{ name: "unknown", own: of.own }] }), null);
+  assert.equal(words(between(of, 0, of.depth.length)), "on_cpu 51, sleeping 39, runnable 10");
+  assert.equal(words(between(of, 1, 2)), "on_cpu 50, runnable 10");
+  assert.equal(words(between(of, 2, 2)), "");
+  assert.equal(between({ ...of, states: null }, 0, 4), null);
+  assert.equal(between({ ...of, states: [{ name: "unknown", own: of.own }] }, 0, 4), null);
 });
 
 test("a frame waits when nearly all of its own time, half of its total, was asleep or without the lock", () => {

@@ -7,27 +7,37 @@ import Plot from "../vendor/uplot.js";
 import { clock, day } from "../data/format.js";
 import { dot } from "../shell/parts.js";
 import { onTheme, token } from "../shell/theme.js";
+import { clear, drawOver, hatch } from "./marks.js";
 import { label, largest, stack, ticks } from "./scale.js";
 
 /** `colour` is a token.
  *  @typedef {{name: string, values: (number | null)[], colour: string, kind?: "area" | "line" | "bars", dashed?: boolean, hatched?: boolean}} Line */
-/** At `x` a line down, at `y` a dashed line across, at both a point, with its text above it or `isBelow`.
- *  @typedef {{x?: number, y?: number, text: string, colour?: string, isBelow?: boolean}} Mark */
-/** `xs` are seconds since 1970, or days where `isDays`. `window` is what stands out; `select` is told what was dragged over. A `bare` one has no axes.
- *  @typedef {{title: string, note?: string, summary: string, xs: number[], from: number, to: number, lines: Line[], stacked?: boolean, height: number, format: (value: number) => string, isDays?: boolean,
- *  axis?: "left" | "right", marks?: Mark[], window?: {from: number, to: number, colour: string}, select?: (from: number, to: number) => void, bare?: boolean, legend?: boolean}} Props */
+/** @typedef {import("./marks.js").Mark} Mark */
+/** `xs` are seconds since 1970, or days where `isDays`. `window` is what stands out; `select` is told what was dragged over.
+ *  A `bare` one has no axes, no head and no table.
+ *  @typedef {{title: string, note?: string, summary: string, xs: number[], from: number, to: number, lines: Line[], stacked?: boolean, height: number,
+ *  format: (value: number) => string, isDays?: boolean, axis?: "left" | "right", marks?: Mark[], window?: import("./marks.js").Window,
+ *  select?: (from: number, to: number) => void, bare?: boolean, legend?: boolean}} Props */
 
 /** The legend names so many; the rest is in the table. */
 const LEGEND = 5;
-const AXIS = 22;
+/** What the pointer shows has so many rows. */
+const TIP = 8;
+/** Height of the axis below, and of what stands above the plot. */
+const AXIS = 22, ABOVE = 16;
+/** Width of the axis at the side. */
+const SIDE = { left: 44, right: 36 };
 /** Steps of the axis at the side are about so high. */
 const STEP = 32;
 const ALPHA = { area: 0.42, line: 0, bars: 0.85 };
+/** Steps of an axis of time, seconds, and of days. */
+const SPANS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 14400, 21600, 43200, 86400, 172800, 604800], DAYS = [1, 2, 3, 5];
 
 /** @extends {Component<Props, {isTable: boolean, at: ?number, left: number}>} */
 export class Chart extends Component {
   box = createRef();
   /** @type {?Plot} */ plot = null;
+  /** What it was last made for. */
   shape = "";
 
   /** @param {Props} props */
@@ -64,9 +74,15 @@ export class Chart extends Component {
     return [xs, ...(stacked ? stack(values) : values)];
   }
 
+  /** Steps of the axis at the side. */
+  steps() {
+    const { height, marks = [], bare } = this.props, most = largest([...this.data().slice(1), marks.map(({ y }) => y ?? 0)]);
+    return bare ? [0, most * 1.1 || 1] : ticks(most, Math.max(2, Math.round((height - AXIS - ABOVE) / STEP)));
+  }
+
   draw() {
-    const { lines, stacked, bare, axis, isDays, height, marks = [] } = this.props;
-    const shape = JSON.stringify([lines.map(({ name, colour, kind, dashed, hatched }) => [name, colour, kind, dashed, hatched]), stacked, bare, axis, isDays, height, marks.map(({ text }) => text)]);
+    const { lines, stacked, bare, axis, isDays, height } = this.props;
+    const shape = JSON.stringify([lines.map(({ values, ...line }) => line), stacked, bare, axis, isDays, height]);
     if (this.box.current.clientWidth === 0) return;
     if (this.plot && shape === this.shape) { this.plot.setData(this.data(), true); return; }
     this.plot?.destroy();
@@ -76,87 +92,43 @@ export class Chart extends Component {
 
   /** @returns {Plot.Options} */
   options() {
-    const { lines, stacked = false, bare = false, axis = "right", isDays = false, select } = this.props;
-    const font = `11px ${getComputedStyle(this.box.current).fontFamily}`, stroke = token("ink3");
-    const steps = () => ticks(largest(/** @type {any} */ (this.data().slice(1)).concat([(this.props.marks ?? []).map(({ y }) => y ?? 0)])), Math.max(2, Math.round((this.props.height - AXIS - 16) / STEP)));
-    const { width, height } = this.size();
+    const { lines, stacked = false, bare = false, axis = "right", select } = this.props, isLeft = axis === "left";
     return {
-      width, height, padding: bare ? [4, 0, 0, 0] : [16, axis === "right" ? 0 : 4, 0, axis === "right" ? 0 : null],
+      ...this.size(), padding: bare ? [4, 0, 0, 0] : [ABOVE, isLeft ? 4 : 0, 0, isLeft ? null : 0],
       legend: { show: false }, select: { show: select !== undefined, left: 0, top: 0, width: 0, height: 0 },
       cursor: { y: false, points: { show: false }, drag: { x: select !== undefined, y: false, setScale: false } },
-      scales: {
-        x: { time: false, range: () => [this.props.from, this.props.to] },
-        y: { range: () => [0, bare ? largest(this.data().slice(1)) * 1.1 || 1 : steps().at(-1) ?? 1] },
-      },
-      axes: bare ? [{ show: false }, { show: false }] : [
-        { stroke, font, size: AXIS, gap: 4, grid: { show: false }, ticks: { show: false }, ...(isDays ? { incrs: [1, 2, 3, 5] } : { incrs: SPANS, space: 90 }), values: (_, at) => isDays ? at.map(String) : at.map((time, place) => moment(time, at[place + 1] - time || time - at[place - 1], this.props.to - this.props.from)) },
-        { stroke, font, side: axis === "right" ? 1 : 3, size: axis === "right" ? 36 : 44, gap: 6, splits: steps, ticks: { show: false }, grid: { stroke: token("line"), width: 1 }, values: (_, at) => at.map(value => label(value, at[1] - at[0])) },
-      ],
-      series: [{}, ...lines.map(({ colour, kind = "area", dashed, hatched }, at) => ({
-        stroke: kind === "bars" ? token(hatched ? "line2" : "bg") : token(colour), width: kind === "bars" || stacked ? 1 : 1.5, points: { show: false }, dash: dashed ? [4, 3] : undefined,
-        fill: ALPHA[kind] === 0 || dashed ? undefined : (/** @type {Plot} */ plot) => hatched ? hatch(plot.ctx) : clear(token(colour), ALPHA[kind]),
-        paths: kind === "bars" ? Plot.paths.bars?.({ size: [0.9, 60] }) : undefined,
-      }))],
+      scales: { x: { time: false, range: () => [this.props.from, this.props.to] }, y: { range: () => [0, this.steps().at(-1) ?? 1] } },
+      axes: bare ? [{ show: false }, { show: false }] : this.axes(axis),
+      series: [{}, ...lines.map(line => series(line, stacked))],
       bands: stacked ? lines.slice(1).map((_, at) => ({ series: /** @type {[number, number]} */ ([at + 2, at + 1]) })) : [],
       hooks: {
-        draw: [plot => this.over(plot)],
+        draw: [plot => drawOver(plot, this.props.marks ?? [], this.props.window, getComputedStyle(this.box.current).fontFamily)],
         setCursor: [({ cursor: { idx, left = 0 } }) => { if (!bare && (idx ?? null) !== this.state.at) this.setState({ at: idx ?? null, left }); }],
-        setSelect: [plot => {
-          const { left, width } = plot.select;
-          if (width < 2) return;
-          this.props.select?.(plot.posToVal(left, "x"), plot.posToVal(left + width, "x"));
-          plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
-        }],
+        setSelect: [plot => this.select(plot)],
       },
     };
   }
 
-  /** The marks and the window, over what is drawn. @param {Plot} plot */
-  over(plot) {
-    const { ctx, bbox } = plot, { marks = [], window: chosen, from, to } = this.props, ratio = Plot.pxRatio;
-    const x = (/** @type {number} */ value) => plot.valToPos(value, "x", true), y = (/** @type {number} */ value) => plot.valToPos(value, "y", true);
-    ctx.save();
-    if (chosen) {
-      const left = Math.max(bbox.left, x(chosen.from)), right = Math.min(bbox.left + bbox.width, x(chosen.to)), high = plot.ctx.canvas.height;
-      ctx.fillStyle = clear(token("sunken"), 0.66);
-      ctx.fillRect(bbox.left, 0, left - bbox.left, high);
-      ctx.fillRect(right, 0, bbox.left + bbox.width - right, high);
-      ctx.strokeStyle = token(chosen.colour);
-      ctx.lineWidth = 1.5 * ratio;
-      if (right - left > 1) ctx.strokeRect(left + ratio, ratio, right - left - 2 * ratio, high - 2 * ratio);
-    }
-    ctx.font = `${11 * ratio}px ${getComputedStyle(this.box.current).fontFamily}`;
-    ctx.textBaseline = "middle";
-    ctx.textAlign = "left";
-    let free = 0;
-    for (const mark of marks) {
-      const colour = token(mark.colour ?? "ink"), wide = ctx.measureText(mark.text).width;
-      ctx.strokeStyle = ctx.fillStyle = colour;
-      ctx.lineWidth = ratio;
-      if (mark.x !== undefined && mark.y !== undefined) {
-        const [left, top] = [x(mark.x), y(mark.y)];
-        ctx.beginPath();
-        ctx.arc(left, top, 3.5 * ratio, 0, 2 * Math.PI);
-        ctx.fill();
-        ctx.fillText(mark.text, Math.max(bbox.left, left - wide - 8 * ratio), mark.isBelow ? top + 12 * ratio : Math.max(8 * ratio, top - 11 * ratio));
-      } else if (mark.x !== undefined) {
-        if (mark.x < from || mark.x > to) continue;
-        const left = Math.round(x(mark.x)) + 0.5, isRight = left + wide + 12 * ratio < bbox.left + bbox.width, at = isRight ? left + 6 * ratio : left - wide - 6 * ratio;
-        line(ctx, left, ratio * 2, left, bbox.top + bbox.height);
-        if (at >= free) ctx.fillText(mark.text, at, 8 * ratio);
-        if (at >= free) free = at + wide + 8 * ratio;
-      } else if (mark.y !== undefined) {
-        const top = Math.round(y(mark.y)) + 0.5;
-        ctx.setLineDash([4 * ratio, 3 * ratio]);
-        line(ctx, bbox.left, top, bbox.left + bbox.width, top);
-        ctx.setLineDash([]);
-        ctx.fillStyle = token("bg");
-        ctx.fillRect(bbox.left + 6 * ratio, top - 7 * ratio, wide + 8 * ratio, 14 * ratio);
-        ctx.fillStyle = colour;
-        ctx.fillText(mark.text, bbox.left + 10 * ratio, top);
-      }
-    }
-    ctx.restore();
+  /** @param {"left" | "right"} side @returns {Plot.Axis[]} */
+  axes(side) {
+    const font = `11px ${getComputedStyle(this.box.current).fontFamily}`, common = { stroke: token("ink3"), font, ticks: { show: false } };
+    const { isDays } = this.props, span = () => this.props.to - this.props.from;
+    const times = (/** @type {number[]} */ at) => at.map((time, place) => moment(time, at[place + 1] - time || time - at[place - 1], span()));
+    return [
+      { ...common, size: AXIS, gap: 4, grid: { show: false }, incrs: isDays ? DAYS : SPANS, space: isDays ? 50 : 90, values: (_, at) => isDays ? at.map(String) : times(at) },
+      {
+        ...common, side: side === "right" ? 1 : 3, size: SIDE[side], gap: 6, splits: () => this.steps(), grid: { stroke: token("line"), width: 1 },
+        values: (_, at) => at.map(value => label(value, at[1] - at[0])),
+      },
+    ];
+  }
+
+  /** @param {Plot} plot */
+  select(plot) {
+    const { left, width } = plot.select;
+    if (width < 2) return;
+    this.props.select?.(plot.posToVal(left, "x"), plot.posToVal(left + width, "x"));
+    plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
   }
 
   render() {
@@ -165,8 +137,9 @@ export class Chart extends Component {
       h("div", { ref: this.box, class: "plot-box", role: "img", "aria-label": `${title}: ${summary}` }), this.tip(), isTable ? this.table() : null);
     if (bare) return plot;
     return h("figure", { class: "chart" },
-      h("figcaption", null, h("span", { class: "clip", title: note }, h("b", null, title), note ? h("span", { class: "note" }, " ", note) : null),
-        legend ? h("span", { class: "legend", "aria-hidden": "true" }, lines.slice(0, LEGEND).map(({ name, colour, hatched }) => h("span", { key: name, class: "clip", title: name }, hatched ? h("span", { class: "dot hatched" }) : dot(`var(--${colour})`), h("bdi", null, name))), lines.length > LEGEND ? `+${lines.length - LEGEND}` : null) : null,
+      h("figcaption", null,
+        h("span", { class: "clip", title: note }, h("b", null, title), note ? h("span", { class: "note" }, " ", note) : null),
+        legend ? h("span", { class: "legend", "aria-hidden": "true" }, lines.slice(0, LEGEND).map(named), lines.length > LEGEND ? `+${lines.length - LEGEND}` : null) : null,
         h("button", { type: "button", class: "quiet as-table", "aria-pressed": String(isTable), onClick: () => this.setState({ isTable: !isTable }) }, "View as table")),
       plot);
   }
@@ -180,50 +153,40 @@ export class Chart extends Component {
   tip() {
     const { xs, lines, format } = this.props, { at, left, isTable } = this.state;
     if (at === null || isTable || xs[at] === undefined) return null;
-    const shown = lines.filter(({ values }) => (values[at] ?? null) !== null), isFar = left > this.box.current.clientWidth / 2;
-    return h("div", { class: "chart-tip", "aria-hidden": "true", style: isFar ? { right: `${this.box.current.clientWidth - left + 14}px` } : { left: `${left + 60}px` } },
+    const shown = lines.filter(({ values }) => (values[at] ?? null) !== null).slice(0, TIP), wide = this.box.current.clientWidth;
+    return h("div", { class: "chart-tip", "aria-hidden": "true", style: left > wide / 2 ? { right: `${wide - left + 14}px` } : { left: `${left + 60}px` } },
       h("b", null, this.name(xs[at])),
-      shown.slice(0, 8).map(({ name, colour, values }) => h("div", { key: name }, dot(`var(--${colour})`), h("bdi", { class: "clip" }, name), h("span", { class: "figure" }, format(/** @type {number} */ (values[at]))))));
+      shown.map(({ name, colour, values }, row) => h("div", { key: row },
+        dot(`var(--${colour})`), h("bdi", { class: "clip" }, name), h("span", { class: "figure" }, format(values[at] ?? 0)))));
   }
 
   table() {
     const { title, xs, lines, format, isDays } = this.props;
-    return h("div", { class: "scroll chart-table", tabIndex: 0, role: "region", "aria-label": `${title}, as a table` },
-      h("table", null,
-        h("thead", null, h("tr", null, h("th", { scope: "col" }, isDays ? "Day" : "At"), lines.map(({ name }) => h("th", { key: name, scope: "col", class: "figure", title: name }, h("bdi", null, name))))),
-        h("tbody", null, xs.map((x, at) => h("tr", { key: x }, h("th", { scope: "row" }, this.name(x)), lines.map(({ name, values }) => {
-          const value = values[at] ?? null;
-          return h("td", { key: name, class: "figure" }, value === null ? "–" : format(value));
-        }))))));
+    const cell = (/** @type {number | null | undefined} */ value, /** @type {number} */ at) => h("td", { key: at, class: "figure" }, value == null ? "–" : format(value));
+    return h("div", { class: "scroll chart-table", tabIndex: 0, role: "region", "aria-label": `${title}, as a table` }, h("table", null,
+      h("thead", null, h("tr", null, h("th", { scope: "col" }, isDays ? "Day" : "At"),
+        lines.map(({ name }, at) => h("th", { key: at, scope: "col", class: "figure", title: name }, h("bdi", null, name))))),
+      h("tbody", null, xs.map((x, row) => h("tr", { key: x }, h("th", { scope: "row" }, this.name(x)), lines.map(({ values }, at) => cell(values[row], at)))))));
   }
 }
 
-/** Steps of an axis of time, seconds. */
-const SPANS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 14400, 21600, 43200, 86400, 172800, 604800];
+/** An entry of the legend. @param {Line} line @param {number} at */
+function named({ name, colour, hatched }, at) {
+  return h("span", { key: at, class: "clip", title: name }, hatched ? h("span", { class: "dot hatched" }) : dot(`var(--${colour})`), h("bdi", null, name));
+}
+
+/** @param {Line} line @param {boolean} stacked @returns {Plot.Series} */
+function series({ colour, kind = "area", dashed, hatched }, stacked) {
+  const isBars = kind === "bars";
+  return {
+    stroke: isBars ? token(hatched ? "line2" : "bg") : token(colour), width: isBars || stacked ? 1 : 1.5, points: { show: false }, dash: dashed ? [4, 3] : undefined,
+    fill: ALPHA[kind] === 0 ? undefined : plot => hatched ? hatch(plot.ctx) : clear(token(colour), ALPHA[kind]),
+    paths: isBars ? Plot.paths.bars?.({ size: [0.9, 60] }) : undefined,
+  };
+}
 
 /** @param {number} time @param {number} step @param {number} span all of them seconds */
 function moment(time, step, span) {
   if (span > 4 * 86400 || step >= 86400) return day(time * 1e6);
   return step < 60 ? clock(time * 1e6) : clock(time * 1e6).slice(0, 5);
-}
-
-/** @param {string} colour as `token` says it @param {number} alpha */
-function clear(colour, alpha) {
-  return colour.replace(/^rgb\((.*)\)$/, `rgba($1, ${alpha})`);
-}
-
-/** What is expected, not measured. @param {CanvasRenderingContext2D} context */
-function hatch(context) {
-  const tile = document.createElement("canvas"), pen = tile.getContext("2d");
-  tile.width = tile.height = 6;
-  if (pen) { pen.strokeStyle = token("line2"); line(pen, -1, 7, 7, -1); }
-  return context.createPattern(tile, "repeat") ?? token("line");
-}
-
-/** @param {CanvasRenderingContext2D} context @param {number} x0 @param {number} y0 @param {number} x1 @param {number} y1 */
-function line(context, x0, y0, x1, y1) {
-  context.beginPath();
-  context.moveTo(x0, y0);
-  context.lineTo(x1, y1);
-  context.stroke();
 }

@@ -50,7 +50,8 @@ function rowOf({ func: index, a, b, change, noise, isNoise, only }, func, measur
   const words = isAddress ? "A function without a name: its address differs from process to process" : "";
   return h("tr", { key: index, class: isChosen ? "selected" : "", onClick: choose },
     h("td", null, h("span", { class: "name" }, dot(dotOfFunc(func)),
-      h("button", { type: "button", class: "link clip", title, "aria-current": isChosen ? "true" : undefined }, h("bdi", null, func.name)), only ? chip(`only in ${only.toUpperCase()}`, "acc") : null)),
+      h("button", { type: "button", class: "link clip", title, "aria-current": isChosen ? "true" : undefined }, h("bdi", null, func.name)),
+      only ? chip(`only in ${only.toUpperCase()}`, "acc") : null)),
     h("td", { class: "mono c-file", title: place + line }, h("bdi", null, place.split("/").slice(-2).join("/")), line),
     h("td", { class: "figure" }, only === "b" ? "–" : figure(measure, a)), h("td", { class: "figure b" }, only === "a" ? "–" : figure(measure, b)),
     h("td", { class: "figure change " + level }, difference(measure, change)),

@@ -116,10 +116,12 @@ export function oklch(l, c, hue) {
   return "#" + linear.map(value => byte(value).toString(16).padStart(2, "0")).join("");
 }
 
-/** @param {string} colour `#rrggbb`, or `rgb(r, g, b)` as stylesheets are computed */
+/** The bytes of a colour. @param {string} colour `#rrggbb`, or `rgb(r, g, b)` as stylesheets are computed @returns {number[]} red, green, blue */
+export const bytesOf = colour => colour[0] === "#" ? [1, 3, 5].map(at => parseInt(colour.slice(at, at + 2), 16)) : (colour.match(/[\d.]+/g) ?? []).slice(0, 3).map(Number);
+
+/** @param {string} colour */
 function luminance(colour) {
-  const bytes = colour[0] === "#" ? [1, 3, 5].map(at => parseInt(colour.slice(at, at + 2), 16)) : (colour.match(/[\d.]+/g) ?? []).map(Number);
-  const [r, g, b] = bytes.map(byte => byte / 255).map(value => value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4);
+  const [r, g, b] = bytesOf(colour).map(byte => byte / 255).map(value => value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4);
   return 0.2126 * r + 0.7152 * g + 0.0722 * b;
 }
 

@@ -41,14 +41,13 @@ function placed(tree, { begin, parent }, row, span, folded, heads) {
   const { total } = tree;
   let rows = heads.length > 0 ? heads[heads.length - 1].row + 1 : 0;
   for (let node = 0; node < row.length; node++) if (row[node] >= rows) rows = row[node] + 1;
-  const isShown = (/** @type {number} */ node) => total[node] > 0 && node >= folded;
   const first = new Int32Array(rows + 1);
-  for (let node = 0; node < row.length; node++) if (isShown(node)) first[row[node] + 1]++;
+  for (let node = folded; node < row.length; node++) if (total[node] > 0) first[row[node] + 1]++;
   for (let at = 0; at < rows; at++) first[at + 1] += first[at];
   const nodes = new Int32Array(first[rows]), next = first.slice();
   const left = new Float64Array(nodes.length), right = new Float64Array(nodes.length);
-  for (let node = 0; node < row.length; node++) {
-    if (!isShown(node)) continue;
+  for (let node = folded; node < row.length; node++) {
+    if (total[node] <= 0) continue;
     const place = next[row[node]]++;
     nodes[place] = node;
     left[place] = begin[node];

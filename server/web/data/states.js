@@ -6,7 +6,7 @@ import { parents, sums } from "./tree.js";
 /** @typedef {import("./tree.js").Tree} Tree */
 
 /** In the order of bars and legends. `colour` is a token of the stylesheet. @type {{name: string, words: string, colour: string}[]} */
-export const STATES = [
+const STATES = [
   { name: "on_cpu", words: "on CPU", colour: "running" },
   { name: "runnable", words: "waits for a CPU", colour: "d7" },
   { name: "lock", words: "waits for the GIL", colour: "gil" },
@@ -31,36 +31,16 @@ export const shownState = name => STATES.find(state => state.name === name) ?? S
 /** Whether anything is known of the states in a tree: Sentry's SDKs send none. @param {Tree} tree */
 const isKnown = ({ states }) => (states ?? []).some(({ name }) => name !== "unknown");
 
-/** The own time of nodes in each state, most first; `null`: states are not known. @param {Tree} tree @param {(node: number) => boolean} counts @param {number} from @param {number} to nodes
+/** The time in each state of the nodes from `from` until before `to`, most first; `null`: states are not known. @param {Tree} tree @param {number} from @param {number} to
  *  @returns {?{name: string, us: number}[]} */
-function summed(tree, counts, from, to) {
+export function between(tree, from, to) {
   if (!isKnown(tree)) return null;
   const rows = (tree.states ?? []).map(({ name, own }) => {
     let us = 0;
-    for (let node = from; node < to; node++) if (counts(node)) us += own[node];
+    for (let node = from; node < to; node++) us += own[node];
     return { name, us };
   });
   return rows.filter(({ us }) => us > 0).sort((a, b) => b.us - a.us);
-}
-
-/** The time in each state of the nodes from `from` until before `to`. @param {Tree} tree @param {number} from @param {number} to */
-export const between = (tree, from, to) => summed(tree, () => true, from, to);
-
-/** The time of a whole tree in each state. @param {Tree} tree */
-export const ofAll = tree => between(tree, 0, tree.depth.length);
-
-/** The own or, with all that it calls, the total time of a function in each state; recursion counts once. Not of trees that are upside down.
- *  @param {Tree} tree @param {(func: number) => boolean} chosen @param {"own" | "total"} what */
-export function ofFunction(tree, chosen, what) {
-  const isInside = new Uint8Array(tree.depth.length);
-  let outer = -1;
-  for (let node = 0; node < isInside.length; node++) {
-    if (outer >= 0 && tree.depth[node] <= outer) outer = -1;
-    const is = chosen(tree.func[node]);
-    if (is && outer < 0) outer = tree.depth[node];
-    isInside[node] = is || what === "total" && outer >= 0 ? 1 : 0;
-  }
-  return summed(tree, node => isInside[node] === 1, 0, isInside.length);
 }
 
 /** How much of a node's own time is spent waiting where it counts as a wait; and how much of its time has to be its own. */

@@ -264,16 +264,6 @@ export function trunk({ depth, total, own, all }) {
   return many;
 }
 
-/** Without its trunk. @param {Tree} tree @returns {Tree} */
-export function foldTrunk(tree) {
-  const many = trunk(tree);
-  const rest = (/** @type {ArrayLike<number>} */ column) => { const out = new Float64Array(column.length - many); for (let at = 0; at < out.length; at++) out[at] = column[at + many]; return out; };
-  return {
-    ...tree, func: rest(tree.func), depth: rest(tree.depth).map(depth => depth - many), total: rest(tree.total), own: rest(tree.own),
-    states: tree.states?.map(({ name, own }) => ({ name, own: rest(own) })) ?? null, samples: tree.samples ? { own: rest(tree.samples.own), total: rest(tree.samples.total) } : null,
-  };
-}
-
 /** Upside down: the roots took the time themselves, below them who called them. @param {Tree} tree */
 export function inverted(tree) {
   const added = columns(tree), trie = new Trie(added.length), parent = parents(tree);

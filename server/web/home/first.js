@@ -31,11 +31,12 @@ export class First extends Component {
     const pid = this.state.pid || String(processes[0]?.pid ?? "PID");
     return h("main", { class: "first" }, h(Outlines, {}), h("div", { class: "first-page" },
       h("h1", null, "No profiles yet. Start with one process."),
-      h("p", { class: "first-lead" }, h("span", { class: "lamp waits", "aria-hidden": "true" }), h("span", null, listen ? ["Listening on ", h("b", { class: "mono" }, listen), ". "] : null,
-        "This page opens the first profile by itself; it comes within about a minute of the start.")),
+      h("p", { class: "first-lead" }, h("span", { class: "lamp waits", "aria-hidden": "true" }),
+        h("span", null, listen ? ["Listening on ", h("b", { class: "mono" }, listen), ". "] : null, "This page opens the first profile by itself; it comes within about a minute of the start.")),
       trouble ? h(Message, { level: "bad", title: "The server cannot be asked.", text: trouble }) : null,
       h("div", { class: "ways" },
-        this.way("A running process", "No restart, no code change. Python, Node.js, and programs in Rust, C, C++ or Go.", command(dsn, `--pid ${pid}`), true, this.processes(processes, pid)),
+        this.way("A running process", "No restart, no code change. Python, Node.js, and programs in Rust, C, C++ or Go.",
+          command(dsn, `--pid ${pid}`), true, this.processes(processes, pid)),
         this.way("A program you start", "From its first line to its exit.", command(dsn, "-- python app.py")),
         dsn ? this.way("An app with a Sentry SDK", "Set this DSN. Profiles, transactions and spans are kept here.", `SENTRY_DSN=${dsn}`) : null),
       h("div", { class: "first-below" }, checks(machine?.checks ?? []),
@@ -61,7 +62,8 @@ export class First extends Component {
       this.props.say(`The command is for ${of} now`);
     };
     return h("p", { class: "first-processes" }, "Running here: ", processes.map(({ pid: of, name }) =>
-      h("button", { type: "button", key: of, "aria-pressed": String(String(of) === pid), title: name, onClick: () => choose(of) }, h("span", null, of), h("bdi", { class: "clip" }, name))));
+      h("button", { type: "button", key: of, "aria-pressed": String(String(of) === pid), title: name, onClick: () => choose(of) },
+        h("span", null, of), h("bdi", { class: "clip" }, name))));
   }
 }
 
@@ -70,7 +72,8 @@ function checks(checks) {
   if (checks.length === 0) return null;
   const level = { ok: "", warn: "Warning: ", bad: "Fault: " };
   return h("section", null, h("h2", null, "This machine"), h("ul", null, checks.map(({ level: how, text, fix }) =>
-    h("li", { key: text, class: how }, icon(how === "ok" ? "check" : "warn"), h("span", null, h("span", { class: "spoken" }, level[how] ?? ""), text, fix ? [" ", h("code", null, fix)] : null)))));
+    h("li", { key: text, class: how }, icon(how === "ok" ? "check" : "warn"),
+      h("span", null, h("span", { class: "spoken" }, level[how] ?? ""), text, fix ? [" ", h("code", null, fix)] : null)))));
 }
 
 /** A command line; its words are not broken where there is room for them. @param {{run: string}} props */

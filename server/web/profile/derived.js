@@ -36,7 +36,12 @@ export class Derived {
   ticks = kept((/** @type {any} */ body) => new Map(body.functions.map((/** @type {any} */ row) => [keyOf(funcOf(row.function)), row.frequency])));
   lines = kept(linesOf);
   unnamed = kept(unnamedIn);
-  samples = kept((/** @type {Tree} */ tree) => tree.samples ? Array.from(tree.samples.own).reduce((sum, many) => sum + many, 0) : null);
+  samples = kept((/** @type {Tree} */ { samples }) => {
+    if (!samples) return null;
+    let sum = 0;
+    for (let node = 0; node < samples.own.length; node++) sum += samples.own[node];
+    return sum;
+  });
   urgent = kept(urgent);
 
   /** The trees that the views are of: before the transforms, and after. @param {Tree} whole @param {Shown} shown */

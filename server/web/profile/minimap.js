@@ -36,14 +36,16 @@ export class Minimap {
   }
 
   end() {
+    clearTimeout(this.later);
     this.offTheme();
     this.shown = null;
   }
 
   /** @param {Shown} shown */
   show(shown) {
+    const last = this.shown;
     this.shown = shown;
-    this.draw();
+    if (!last || /** @type {(keyof Shown)[]} */ (Object.keys(shown)).some(name => shown[name] !== last[name]) || this.canvas.clientWidth * devicePixelRatio !== this.canvas.width) this.draw();
   }
 
   draw() {
@@ -51,7 +53,14 @@ export class Minimap {
     if (!shown || canvas.clientWidth === 0) return;
     const [wide, high] = sized(canvas, context), { scene, colours, hits, selected, from, to } = shown;
     const of = [scene, colours, hits, selected, canvas.width, canvas.height];
-    if (of.some((one, at) => one !== this.made[at])) { this.made = of; this.remake(shown, wide, high); }
+    if (of.some((one, at) => one !== this.made[at])) {
+      this.made = of;
+      // The graph itself is to be seen first.
+      clearTimeout(this.later);
+      this.later = setTimeout(() => { if (this.shown) { this.remake(this.shown, wide, high); this.draw(); } });
+    }
+    context.fillStyle = theme.ground;
+    context.fillRect(0, 0, wide, high);
     context.drawImage(picture, 0, 0, wide, high);
     if (to - from >= scene.span * 0.9999) return;
     const scale = wide / scene.span, left = from * scale, right = Math.max(left + 2, to * scale);
@@ -80,9 +89,10 @@ export class Minimap {
       const y = PAD + row * tall, box = (/** @type {number} */ left, /** @type {number} */ right) => context.fillRect(left, y, Math.max(0.5, right - left), tall * every);
       context.fillStyle = theme.sliver;
       for (let at = 0; at < seen.slivers; at++) box(seen.sliverLeft[at], seen.sliverRight[at]);
+      let last = -1;
       for (let at = 0; at < seen.count; at++) {
-        const node = seen.node[at];
-        context.fillStyle = theme.isForced ? theme.faint : swatches[of[node]].fill;
+        const swatch = of[seen.node[at]];
+        if (swatch !== last) { context.fillStyle = theme.isForced ? theme.faint : swatches[swatch].fill; last = swatch; }
         box(seen.left[at], seen.right[at]);
       }
       if (!hits) continue;

@@ -1,9 +1,10 @@
 // @ts-check
 // Puts what can be seen of a graph on a canvas: fills by swatch, signs, veils, hover, labels, outlines, and the selection last.
 
-import { clean, HATCH, labelOf, RULE, unnamed } from "../data/colour.js";
+import { bytesOf, clean, HATCH, labelOf, RULE, unnamed } from "../data/colour.js";
 import { percent } from "../data/format.js";
 import { isDark, token } from "../shell/theme.js";
+import { Pixels, veiled } from "./pixels.js";
 
 /** @typedef {import("../data/scene.js").Scene} Scene */
 /** @typedef {import("../data/scene.js").Seen} Seen */
@@ -12,9 +13,10 @@ import { isDark, token } from "../shell/theme.js";
 
 /** The height of a row and of the frame in it, pixels. */
 export const ROW = 20, FRAME = 19;
-const LABEL_FROM = 24, SHARE_FROM = 160, DASHED_FROM = 4, SIGN_FROM = 1.5;
-/** Frames wider than this leave a pixel free at their right. */
+const LABEL_FROM = 24, SHARE_FROM = 160, DASHED_FROM = 4;
+/** Frames wider than this leave a pixel free at their right, and have signs; narrower ones are pixels. */
 const GAP_FROM = 3;
+const RULE_HIGH = 2;
 const PAD = 4;
 /** How much of the ground is laid over frames that a search does not find, and over those that lead to one. */
 const VEIL_OTHER = 0.8, VEIL_LEADS = 0.52;
@@ -57,7 +59,8 @@ export class Theme {
     this.bad = of("bad", "CanvasText");
     this.veil = this.isForced ? "transparent" : token("veil");
     this.sliver = this.isForced ? "CanvasText" : this.isDark ? "#4a505b" : "#c3c8d0";
-    this.rule = this.isDark ? "#ffffff5c" : "#0000003d";
+    /** How much white or black is in a rule. */ this.ruleShare = this.isDark ? 0.36 : 0.24;
+    this.rule = `rgb(${this.isDark ? "255 255 255" : "0 0 0"} / ${this.ruleShare})`;
     this.hatch = this.isDark ? "#ffffff24" : "#0000001f";
     this.hover = this.isDark ? "#00000033" : "#15181e1a";
   }
@@ -129,6 +132,7 @@ export class Painter {
     this.order = new Int32Array();
     /** Pixels of the screen in one of the stylesheet: to ask for it costs more than to draw. */
     this.ratio = 1;
+    this.pixels = new Pixels();
     this.theme = new Theme();
     this.font = fontOf(canvas);
     this.labels = new Labels();
@@ -145,20 +149,22 @@ export class Painter {
 
   /** @param {Picture} picture */
   draw(picture) {
-    const { context, theme } = this, { scene, seen, wide, high } = picture;
+    const { context, theme } = this, { scene, seen } = picture;
     this.labels.of(scene.tree.functions);
     this.ratio = devicePixelRatio;
     this.snapped(seen.left, seen.count);
     this.snapped(seen.right, seen.count);
     this.snapped(seen.sliverLeft, seen.slivers);
     this.snapped(seen.sliverRight, seen.slivers);
-    context.fillStyle = theme.ground;
-    context.fillRect(0, 0, wide, high);
     context.textBaseline = "middle";
     context.direction = "ltr";
-    if (theme.isForced) this.edges(picture); else { this.fills(picture); this.signs(picture); }
-    this.slivers(picture);
-    if (picture.hits) this.veils(picture);
+    if (theme.isForced) this.edges(picture);
+    else {
+      this.narrow(picture);
+      this.fills(picture);
+      this.signs(picture);
+      if (picture.hits) this.veils(picture);
+    }
     this.hovered(picture);
     this.heads(picture);
     this.texts(picture, 0);
@@ -191,16 +197,43 @@ export class Painter {
     return (x, y, wide) => context.strokeRect(x + width / 2, y + width / 2, Math.max(0.5, wide - width), FRAME - width);
   }
 
+  /** What is too narrow for all else: frames in the colour that they have under a veil, and slivers. @param {Picture} picture */
+  narrow({ scene: { row, tree: { func } }, seen, y, colours: { swatches, of, sign }, hits, leads, hitsBefore }) {
+    const { theme, ratio, pixels, canvas } = this, ground = bytesOf(theme.ground), end = theme.isDark ? [255, 255, 255] : [0, 0, 0];
+    pixels.clear(canvas.width, canvas.height, ground);
+    const bytes = swatches.map(({ fill }) => bytesOf(fill)), [plain, leading, other] = [0, VEIL_LEADS, VEIL_OTHER].map(share => bytes.map(rgb => veiled(rgb, ground, share)));
+    const ruled = bytes.map(rgb => veiled(rgb, end, theme.ruleShare)), grey = veiled(bytesOf(theme.sliver), ground, 0), ink = veiled(bytesOf(theme.ink), ground, 0);
+    const edge = (/** @type {number} */ x) => Math.round(x * ratio), { count, slivers, node, left, right, sliverRow, sliverLeft, sliverRight, from, to } = seen;
+    // Both stand row by row.
+    for (let at = 0, sliver = 0; at < count || sliver < slivers; ) {
+      const here = Math.min(at < count ? row[node[at]] : Infinity, sliver < slivers ? sliverRow[sliver] : Infinity), top = y(here);
+      pixels.start();
+      for (; at < count && row[node[at]] === here; at++) {
+        if (right[at] - left[at] > GAP_FROM) continue;
+        const one = node[at], swatch = of[one], isHit = hits === null || hits[func[one]] === 1, colour = (isHit ? plain : leads[one] ? leading : other)[swatch];
+        const x = edge(left[at]);
+        pixels.span(x, Math.max(x + 1, edge(right[at])), colour, isHit && sign && sign[one] & RULE ? ruled[swatch] : colour);
+      }
+      for (; sliver < slivers && sliverRow[sliver] === here; sliver++) {
+        const colour = hits !== null && hitsBefore[to[sliver]] > hitsBefore[from[sliver]] ? ink : grey, x = edge(sliverLeft[sliver]);
+        pixels.span(x, Math.max(x + 1, edge(sliverRight[sliver])), colour, colour);
+      }
+      pixels.end(edge(top), edge(top + FRAME - RULE_HIGH), edge(top + FRAME));
+    }
+    pixels.put(this.context);
+  }
+
   /** @param {Picture} picture */
   fills(picture) {
-    const { context } = this, { seen: { count, node }, colours: { swatches, of } } = picture, draw = this.filled();
+    const { context } = this, { seen: { count, node, left, right }, colours: { swatches, of } } = picture, draw = this.filled();
     if (this.order.length < count) this.order = new Int32Array(2 * count);
     const { order } = this, next = new Int32Array(swatches.length + 1);
-    for (let at = 0; at < count; at++) next[of[node[at]] + 1]++;
+    for (let at = 0; at < count; at++) if (right[at] - left[at] > GAP_FROM) next[of[node[at]] + 1]++;
     for (let swatch = 0; swatch < swatches.length; swatch++) next[swatch + 1] += next[swatch];
-    for (let at = 0; at < count; at++) order[next[of[node[at]]]++] = at;
+    const many = next[swatches.length];
+    for (let at = 0; at < count; at++) if (right[at] - left[at] > GAP_FROM) order[next[of[node[at]]]++] = at;
     let last = -1;
-    for (let place = 0; place < count; place++) {
+    for (let place = 0; place < many; place++) {
       const swatch = of[node[order[place]]];
       if (swatch !== last) { context.fillStyle = swatches[swatch].fill; last = swatch; }
       this.box(picture, order[place], draw);
@@ -211,12 +244,12 @@ export class Painter {
   signs(picture) {
     const { context, theme, pattern } = this, { seen, scene: { tree }, colours: { sign } } = picture;
     const each = (/** @type {number} */ bit, /** @type {DrawBox} */ draw) => {
-      for (let at = 0; at < seen.count; at++) if (sign && sign[seen.node[at]] & bit && seen.right[at] - seen.left[at] >= SIGN_FROM) this.box(picture, at, draw);
+      for (let at = 0; at < seen.count; at++) if (sign && sign[seen.node[at]] & bit && seen.right[at] - seen.left[at] > GAP_FROM) this.box(picture, at, draw);
     };
     if (pattern) context.fillStyle = pattern;
     each(HATCH, this.filled());
     context.fillStyle = theme.rule;
-    each(RULE, (x, y, wide) => context.fillRect(x, y + FRAME - 2, wide, 2));
+    each(RULE, (x, y, wide) => context.fillRect(x, y + FRAME - RULE_HIGH, wide, RULE_HIGH));
     context.strokeStyle = theme.ink2;
     context.lineWidth = 1;
     context.setLineDash([3, 2]);
@@ -228,21 +261,19 @@ export class Painter {
   /** Where the system chooses the colours. @param {Picture} picture */
   edges(picture) {
     const { context, theme } = this, outline = this.outline(1);
+    context.fillStyle = theme.ground;
+    context.fillRect(0, 0, picture.wide, picture.high);
     context.strokeStyle = theme.ink;
     context.lineWidth = 1;
     for (let at = 0; at < picture.seen.count; at++) this.box(picture, at, outline);
+    this.slivers(picture);
   }
 
   /** @param {Picture} picture */
-  slivers({ seen, y, hits, hitsBefore }) {
+  slivers({ seen, y }) {
     const { context, theme } = this;
-    for (const isHit of hits ? [false, true] : [false]) {
-      context.fillStyle = isHit ? theme.ink : theme.sliver;
-      for (let at = 0; at < seen.slivers; at++) {
-        const finds = hits !== null && hitsBefore[seen.to[at]] > hitsBefore[seen.from[at]], x = seen.sliverLeft[at];
-        if (finds === isHit) context.fillRect(x, y(seen.sliverRow[at]), Math.max(1 / this.ratio, seen.sliverRight[at] - x), FRAME);
-      }
-    }
+    context.fillStyle = theme.sliver;
+    for (let at = 0; at < seen.slivers; at++) context.fillRect(seen.sliverLeft[at], y(seen.sliverRow[at]), Math.max(1 / this.ratio, seen.sliverRight[at] - seen.sliverLeft[at]), FRAME);
   }
 
   /** @param {Picture} picture */
@@ -253,7 +284,7 @@ export class Painter {
       context.globalAlpha = isLeading ? VEIL_LEADS : VEIL_OTHER;
       for (let at = 0; at < seen.count; at++) {
         const node = seen.node[at];
-        if (hits && hits[func[node]] === 0 && leads[node] === isLeading) this.box(picture, at, draw);
+        if (hits && hits[func[node]] === 0 && leads[node] === isLeading && seen.right[at] - seen.left[at] > GAP_FROM) this.box(picture, at, draw);
       }
     }
     context.globalAlpha = 1;

@@ -92,7 +92,8 @@ function table(refused) {
     h("colgroup", null, COLUMNS.map(([, name]) => h("col", { key: name, class: name }))),
     h("thead", null, h("tr", null, COLUMNS.map(([text]) => h("th", { key: text, scope: "col", class: text === "Size" ? "figure" : "" }, text)))),
     h("tbody", null, refused.map(({ at_us, item, reason, detail, client, bytes: size, head }, at) => h("tr", { key: at },
-      h("td", null, `${day(at_us)} ${clock(at_us)}`), words(item), words(reason, "mono"), words(detail), words(client), h("td", { class: "figure" }, bytes(size)), words(visible(head), "mono"))))));
+      h("td", null, `${day(at_us)} ${clock(at_us)}`), words(item), words(reason, "mono"), words(detail), words(client),
+      h("td", { class: "figure" }, bytes(size)), words(visible(head), "mono"))))));
 }
 
 /** Control characters, and marks that turn the direction of text, as what they are. @param {string} text */
