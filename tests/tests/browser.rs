@@ -20,7 +20,7 @@ use tests::{
 /// How long each release of the shop has customers.
 const SECONDS: u64 = 12;
 /// What an agent needs to end.
-const END: Duration = Duration::from_secs(60);
+const END: Duration = Duration::from_mins(1);
 /// Does what a gateway does: reads and hashes.
 const GATEWAY: &str = r#"
 const { createHash } = require("crypto");

@@ -227,11 +227,10 @@ fn live() {
     assert_eq!(queries.services(PROJECT, selection.window()).unwrap().of.sessions.len(), 1);
 }
 
-/// Check transactions, their quantiles, their trees, and a trace.
-#[test]
-fn transactions() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(dir.path());
+/// A hundred transactions of one trace, the slower the later, every other one with a session's chunk; one with a profile of
+/// its own; and a span. Also the chunk and the profile.
+fn with_transactions(dir: &Path) -> (Queries, Received, Received) {
+    let store = open(dir);
     let process = Process::small(1);
     let mut v1 = Process::small(2).chunk(START + 1_000_000);
     v1.head.transaction = Some(OfTransaction {
@@ -278,7 +277,14 @@ fn transactions() {
     let chunk = process.chunk(START);
     let profiles = vec![(PROJECT, chunk.clone()), (PROJECT, v1.clone())];
     store.append(Batch { profiles, transactions, spans: vec![(PROJECT, span)], refused: Vec::new() }).unwrap();
-    let queries = queries(store);
+    (queries(store), chunk, v1)
+}
+
+/// Check transactions, their quantiles, their trees, and a trace.
+#[test]
+fn transactions() {
+    let dir = tempfile::tempdir().unwrap();
+    let (queries, chunk, v1) = with_transactions(dir.path());
     let window = Window { from_us: 0, to_us: u64::MAX };
     assert_snapshot!(
         queries.transactions(PROJECT, window).unwrap().iter().map(|row| format!("{row:?}")).collect::<Vec<_>>().join("\n"),
@@ -308,7 +314,15 @@ fn transactions() {
     let some =
         TransactionFilter { min_us: 30_000, max_us: Some(60_000), profiled: true, slowest: true, ..named.clone() };
     assert_eq!(list(some), (vec![(6, true), (4, true)], false));
+}
 
+/// Check what many transactions did: their tree, what the slowest do more, and when they were how long.
+#[test]
+fn many_transactions() {
+    let dir = tempfile::tempdir().unwrap();
+    let (queries, ..) = with_transactions(dir.path());
+    let window = Window { from_us: 0, to_us: u64::MAX };
+    let tree = |event: u128| queries.transaction_tree(PROJECT, Uuid::from_u128(event), Shape::default()).unwrap();
     // What many did is what each did, summed: of some with the profile of a session, and one with a profile of its own.
     let all = queries.transaction_list(PROJECT, window, &TransactionFilter::default(), 200).unwrap();
     let all: Vec<Transaction> = all.transactions.into_iter().map(|(of, _)| of).collect();
