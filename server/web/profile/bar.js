@@ -78,9 +78,11 @@ function instances({ shown, change }, all, chosen) {
     return { id, text: [executable?.split("/").pop() ?? sdk[0], pid].filter(Boolean).join(" "), more: [host, id.slice(0, 8)].filter(Boolean).join(" · "), figure,
       share: figure };
   };
+  // SDKs begin a session of the profiler for each trace; only our agent says of which process.
+  const word = all.every(({ pid }) => pid !== null) ? "instance" : "session";
   return h(Picker, {
-    name: "Instances", label: [`${count(many)} of ${count(ids.length)} ${ids.length === 1 ? "instance" : "instances"}`, icon("down")], all: "All instances",
-    figureOf: "samples", hint: "Space adds an instance, Enter shows only it",
+    name: "Instances", label: [`${count(many)} of ${count(ids.length)} ${word}${ids.length === 1 ? "" : "s"}`, icon("down")], all: `All ${word}s`,
+    figureOf: "samples", hint: "Space adds one, Enter shows only it",
     options: ids.map(option).sort((a, b) => b.figure - a.figure), chosen: shown.instance.map(id => ids.find(known => plain(known) === plain(id)) ?? id),
     choose: instance => change({ instance, tid: [] }),
   });

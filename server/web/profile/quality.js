@@ -3,20 +3,13 @@
 
 import { h } from "../vendor/preact.js";
 import { clock, count, percent } from "../data/format.js";
+import { levelOf, rateLevel, sum } from "../data/quality.js";
 import { Message } from "../shell/parts.js";
-
-/** A count, or counts by reason. @param {number | Record<string, number>} counted @returns {number} */
-function sum(counted) {
-  return typeof counted === "number" ? counted : Object.values(counted).reduce((all, one) => all + one, 0);
-}
 
 /** @param {number | Record<string, number>} counted */
 function reasons(counted) {
   return typeof counted === "number" ? "" : Object.entries(counted).map(([reason, many]) => `${reason.replaceAll("_", " ")}: ${count(many)}`).join(", ");
 }
-
-/** @param {number} share @param {number} warn @param {number} bad @returns {"" | "warn" | "bad"} */
-const above = (share, warn, bad) => share > bad ? "bad" : share > warn ? "warn" : "";
 
 /** What a quality is, with thresholds. `null`: no agent said anything. @param {any} data */
 export function judged(data) {
@@ -25,13 +18,11 @@ export function judged(data) {
     reached = ticks / Math.max(1, ticks_asked);
   const share = (/** @type {string} */ name) => sum(counters[name]) / samples;
   return {
-    rate: ticks / seconds, asked: ticks_asked / seconds, reached, rateLevel: /** @type {"" | "warn" | "bad"} */ (reached < 0.8 ? "bad" : reached < 0.95 ? "warn"
-      : ""),
-    late: sum(counters.late), lateLevel: above(share("late"), 0.005, Infinity), truncated: share("truncated"),
-    truncatedLevel: above(share("truncated"), 0.01, 0.1), why: reasons(counters.truncated),
-    guessed: share("guessed"), guessedLevel: above(share("guessed"), 0.01, 0.1),
-    lost: ["skipped", "lost", "dropped"].map(name => ({ name, many: sum(counters[name]), level: above(share(name), 0.005, Infinity),
-    why: reasons(counters[name]) })),
+    rate: ticks / seconds, asked: ticks_asked / seconds, reached, rateLevel: rateLevel(reached),
+    late: sum(counters.late), lateLevel: levelOf("late", share("late")), truncated: share("truncated"),
+    truncatedLevel: levelOf("truncated", share("truncated")), why: reasons(counters.truncated),
+    guessed: share("guessed"), guessedLevel: levelOf("guessed", share("guessed")),
+    lost: ["skipped", "lost", "dropped"].map(name => ({ name, many: sum(counters[name]), level: levelOf(name, share(name)), why: reasons(counters[name]) })),
     stopped: data.stopped_us / Math.max(1, span_us), agent: data.agent_cpu_us / Math.max(1, span_us),
   };
 }

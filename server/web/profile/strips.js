@@ -112,7 +112,10 @@ function cpu(context, { usage, starts, most, cores: machine, width, to }, x, fil
     context.stroke();
     context.setLineDash([]);
     context.fillStyle = token("ink2");
-    context.fillText(`${count(machine)} cores`, 16, y(machine) + 9);
+    // Releases are named from the left.
+    context.textAlign = "right";
+    context.fillText(`${count(machine)} cores`, width - 16, y(machine) + 9);
+    context.textAlign = "left";
   }
   fill("line", 0, base, width, 1);
 }

@@ -12,7 +12,8 @@ const LENGTHS = [["-5m", "Last 5 min"], ["-15m", "Last 15 min"], ["-1h", "Last h
 /** What a span is called. @param {string} from @param {string} to */
 export function spanName(from, to) {
   if (to === "now") return LENGTHS.find(([value]) => value === from)?.[1] ?? `Since ${moment(from)}`;
-  return `${moment(from)} – ${moment(to)}`;
+  const [first, last] = [moment(from), moment(to)], day = first.slice(0, first.lastIndexOf(" ") + 1);
+  return `${first} – ${day !== "" && last.startsWith(day) ? last.slice(day.length) : last}`;
 }
 
 /** @param {string} text as the API takes it */

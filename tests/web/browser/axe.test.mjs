@@ -8,7 +8,7 @@ const { transactions } = await api(`transactions/newest?${WINDOW}&name=checkout&
 const trace = transactions[0].transaction.trace_id;
 const ADDRESSES = [
   `/?${WINDOW}`,
-  ...["flame", "order", "inverted", "sandwich", "tree", "functions"].map(view => `/profile?${WINDOW}&view=${view}`),
+  ...["flame", "time", "inverted", "sandwich", "tree", "functions"].map(view => `/profile?${WINDOW}&view=${view}`),
   `/compare?${WINDOW}`, `/transactions?${WINDOW}`, `/trace?trace=${trace}`, "/usage", "/refused",
 ];
 

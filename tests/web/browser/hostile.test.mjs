@@ -40,7 +40,7 @@ async function send() {
 }
 
 const ADDRESSES = [
-  `/?${WINDOW}`, ...["flame", "order", "inverted", "sandwich", "tree", "functions"].map(view => `/profile?${WINDOW}&view=${view}`),
+  `/?${WINDOW}`, ...["flame", "time", "inverted", "sandwich", "tree", "functions"].map(view => `/profile?${WINDOW}&view=${view}`),
   `/profile?${WINDOW}&view=functions&q=${encodeURIComponent(NAMES.html)}`, `/profile?${WINDOW}&fx=${encodeURIComponent("hide:fn:" + NAMES.html)}&q=(((&rx=1&f=__proto__&z=constructor`,
   `/compare?${WINDOW}&a_from=${AT - 60}&a_to=${AT + 60}`, `/transactions?${WINDOW}`, `/trace?trace=${trace}`, "/usage", "/refused",
   `/profile?project=${"9".repeat(40)}&from=<script>&view=__proto__&w0=-1&w1=x&fx=nothing:x&colour=constructor&sort=toString`,
