@@ -94,7 +94,7 @@ fn shop() -> Option<Shop> {
 fn pages() {
     let _turn = turn();
     let Some(shop) = shop() else { return };
-    let scripts = ["pages", "axe", "hostile", "states"];
+    let scripts = ["pages", "outline", "axe", "hostile", "states"];
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("web/browser");
     let mut node = Command::new("node");
     node.args(["--test", "--test-reporter=spec", "--test-concurrency=1"]);
