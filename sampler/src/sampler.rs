@@ -145,12 +145,15 @@ impl Sampler {
         let (ready, started) = channel();
         let sample = std::thread::Builder::new().name("sp-sample".to_owned());
         let sample = sample
-            .spawn(move || match PtraceReader::new(heartbeat, &settings) {
-                Ok(reader) => {
-                    let _ = ready.send(Ok(()));
-                    Loop::new(reader, settings, work, learning).run(&received);
+            .spawn(move || {
+                heartbeat.is_mine();
+                match PtraceReader::new(heartbeat, &settings) {
+                    Ok(reader) => {
+                        let _ = ready.send(Ok(()));
+                        Loop::new(reader, settings, work, learning).run(&received);
+                    }
+                    Err(errno) => drop(ready.send(Err(errno))),
                 }
-                Err(errno) => drop(ready.send(Err(errno))),
             })
             .map_err(SamplerError::Start)?;
         match started.recv() {

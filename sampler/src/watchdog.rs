@@ -23,8 +23,16 @@ use crate::sys::monotonic_ns;
 pub const HANG_MAX: Duration = Duration::from_millis(250);
 /// How often the watchdog looks.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// A sampler that wants to run and gets no CPU is waited for that long: it does not hang, and an agent that is killed needs that
+/// CPU, too, to end.
+const STARVED_MAX: Duration = Duration::from_secs(2);
+/// Bytes of the shared memory.
+const BYTES: u64 = 24;
+/// Where the sampler's thread id stands.
+const TID_AT: u64 = 16;
 
-/// The sampler's side: 16 bytes in a memfd, `open` (0 or 1) and the time of the last sign of life.
+/// The sampler's side: three numbers in a memfd, `open` (0 or 1), the time of the last sign of life, and the sampler's thread (0: not
+/// said yet).
 #[derive(Debug)]
 pub struct Heartbeat {
     file: File,
@@ -34,8 +42,14 @@ impl Heartbeat {
     /// With nothing stopped.
     pub fn new() -> io::Result<Self> {
         let file = File::from(memfd_create(c"sentry-profiled-heartbeat", MFdFlags::MFD_CLOEXEC)?);
-        file.set_len(16)?;
+        file.set_len(BYTES)?;
         Ok(Self { file })
+    }
+
+    /// Whose signs of life these are: the calling thread's.
+    pub fn is_mine(&self) {
+        let tid = u64::try_from(nix::unistd::gettid().as_raw()).unwrap_or(0);
+        drop(self.file.write_all_at(&tid.to_le_bytes(), TID_AT));
     }
 
     /// Threads may be stopped from here on; or still are, and we are alive.
@@ -62,6 +76,12 @@ impl Heartbeat {
         file.read_exact_at(&mut bytes, 0).ok()?;
         let (open, at) = bytes.split_at(8);
         Some((open != [0; 8], u64::from_le_bytes(at.try_into().ok()?)))
+    }
+
+    fn tid(file: &File) -> Option<u64> {
+        let mut bytes = [0; 8];
+        file.read_exact_at(&mut bytes, TID_AT).ok()?;
+        Some(u64::from_le_bytes(bytes)).filter(|tid| *tid != 0)
     }
 
     /// A descriptor for the watchdog that survives exec.
@@ -98,30 +118,47 @@ fn watch(heartbeat: &File, agent: i32) -> io::Result<bool> {
             return Ok(false);
         }
         let Some((open, at)) = Heartbeat::read(heartbeat) else { continue };
-        if patience.is_over(open, at, monotonic_ns()) {
+        let ran_ns = open.then(|| Heartbeat::tid(heartbeat).and_then(|tid| wants_cpu(agent, tid))).flatten();
+        if patience.is_over(open, at, ran_ns, monotonic_ns()) {
             rustix::process::pidfd_send_signal(&pidfd, rustix::process::Signal::KILL)?;
             return Ok(true);
         }
     }
 }
 
+/// How long a thread that is ready to run has been on a CPU, nanoseconds; `None`: it waits for something else, or is not there.
+/// `stat` and `schedstat` of proc(5).
+fn wants_cpu(agent: i32, tid: u64) -> Option<u64> {
+    let read = |name: &str| std::fs::read_to_string(format!("/proc/{agent}/task/{tid}/{name}")).ok();
+    let stat = read("stat")?;
+    let state = stat.get(stat.rfind(')')? + 1..)?.split_ascii_whitespace().next()?;
+    let ran = read("schedstat")?.split_ascii_whitespace().next()?.parse().ok();
+    ran.filter(|_| state == "R")
+}
+
 /// How long the same sign of life has been seen.
 ///
 /// One old sign is not enough: where the whole machine stood still (a virtual machine that was paused), the agent needs a
-/// moment to show the next one.
+/// moment to show the next one. Nor is a sampler that is ready to run all the time, and is not let: one of the CPUs of a virtual
+/// machine may stand still, with what was on it.
 #[derive(Debug, Default)]
 struct Patience {
     seen: Option<u64>,
     looks: u32,
+    ran_ns: Option<u64>,
 }
 
 impl Patience {
     /// Takes what one look showed; `true`: the agent hangs with a thread stopped.
-    fn is_over(&mut self, open: bool, at: u64, now: u64) -> bool {
+    ///
+    /// `ran_ns`: the sampler is ready to run, and has run for so long.
+    fn is_over(&mut self, open: bool, at: u64, ran_ns: Option<u64>, now: u64) -> bool {
         const LOOKS: u128 = HANG_MAX.as_millis() / LOOK_EVERY.as_millis();
+        let is_starved = ran_ns.is_some() && self.ran_ns == ran_ns;
         self.looks = if open && self.seen == Some(at) { self.looks.saturating_add(1) } else { 0 };
-        self.seen = Some(at);
-        u128::from(self.looks) >= LOOKS && now.saturating_sub(at) > crate::sys::ns(HANG_MAX)
+        (self.seen, self.ran_ns) = (Some(at), ran_ns);
+        let hangs_after = crate::sys::ns(if is_starved { STARVED_MAX } else { HANG_MAX });
+        u128::from(self.looks) >= LOOKS && now.saturating_sub(at) > hangs_after
     }
 }
 
@@ -134,11 +171,42 @@ mod tests {
     fn patience_ends() {
         let mut patience = Patience::default();
         let mut looks = |signs: &[(bool, u64)]| -> Vec<bool> {
-            signs.iter().map(|(open, at)| patience.is_over(*open, *at, 1_000_000_000)).collect()
+            signs.iter().map(|(open, at)| patience.is_over(*open, *at, None, 1_000_000_000)).collect()
         };
         assert_eq!(looks(&[(true, 7); 6]), [false, false, false, false, false, true]);
         assert_eq!(looks(&[(true, 8), (true, 8), (false, 8), (true, 8), (true, 8), (true, 8), (true, 8)]), [false; 7]);
         assert_eq!(looks(&[(true, 999_999_999); 8]), [false; 8], "a young sign");
+    }
+
+    /// Check that a sampler that is not let run is waited for longer, and one that runs, or waits for something else, is not.
+    #[test]
+    fn starved() {
+        let is_over = |ran: fn(u64) -> Option<u64>, now: u64| {
+            let mut patience = Patience::default();
+            let looks: Vec<bool> = (0..8).map(|look| patience.is_over(true, 7, ran(look), now)).collect();
+            looks[7]
+        };
+        let (soon, late) = (1_000_000_000, 2_100_000_000);
+        assert_eq!([is_over(|_| Some(5), soon), is_over(|_| Some(5), late)], [false, true], "stands still");
+        assert_eq!([is_over(Some, soon), is_over(|_| None, soon)], [true, true], "runs; sleeps");
+    }
+
+    /// Check what is seen of a thread that runs, and of one that sleeps.
+    #[test]
+    fn of_threads() {
+        let own = i32::try_from(std::process::id()).unwrap();
+        let tid = u64::try_from(nix::unistd::gettid().as_raw()).unwrap();
+        // The kernel counts at its ticks.
+        let began = std::time::Instant::now();
+        while wants_cpu(own, tid).is_none_or(|ran| ran == 0) {
+            assert!(began.elapsed() < Duration::from_secs(5));
+        }
+        let mut sleeper = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(200));
+        let seen = wants_cpu(i32::try_from(sleeper.id()).unwrap(), u64::from(sleeper.id()));
+        sleeper.kill().unwrap();
+        sleeper.wait().unwrap();
+        assert_eq!((seen, wants_cpu(own, u64::MAX)), (None, None));
     }
 
     /// Check that a process with the agent's pid that is not our parent is left alone, and that no agent is no error.
