@@ -127,14 +127,14 @@ fn free(folder: &Path) -> Option<u64> {
 fn processes() -> Vec<Process> {
     let own = std::process::id();
     let pids = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let mut found: Vec<(u64, Process)> = pids
+    let mut found: Vec<(u64, i32)> = pids
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
         .filter(|pid| u32::try_from(*pid).is_ok_and(|pid| pid != own && pid != 1))
-        .filter_map(|pid: i32| Some((cpu_ticks(pid)?, Process { pid, name: name(pid)? })))
+        .filter_map(|pid: i32| Some((cpu_ticks(pid)?, pid)))
         .collect();
-    found.sort_by_key(|(ticks, process)| (std::cmp::Reverse(*ticks), process.pid));
-    found.truncate(PROCESSES_MAX);
-    found.into_iter().map(|(_, process)| process).collect()
+    found.sort_by_key(|(ticks, pid)| (std::cmp::Reverse(*ticks), *pid));
+    // A name is read of the few that are shown: of a process that is stuck that may take long.
+    found.into_iter().filter_map(|(_, pid)| Some(Process { pid, name: name(pid)? })).take(PROCESSES_MAX).collect()
 }
 
 /// Fields 14 and 15 of `/proc/PID/stat` (proc(5)): what it used in user and kernel mode, clock ticks.

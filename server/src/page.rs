@@ -10,7 +10,7 @@ use axum::{
     routing::get,
 };
 use rust_embed::{EmbeddedFile, RustEmbed};
-use tower_http::compression::CompressionLayer;
+use tower_http::compression::{CompressionLayer, CompressionLevel};
 
 /// Everything comes from this server, nothing may be put around it or run in it that is not a file of it.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
@@ -29,7 +29,8 @@ pub fn router() -> Router {
     Router::new()
         .route("/", get(|headers: HeaderMap| async move { serve("", &headers) }))
         .route("/{*file}", get(|Path(file): Path<String>, headers: HeaderMap| async move { serve(&file, &headers) }))
-        .layer(CompressionLayer::new())
+        // A browser keeps what it got: better small than soon.
+        .layer(CompressionLayer::new().quality(CompressionLevel::Precise(9)))
 }
 
 fn serve(name: &str, headers: &HeaderMap) -> Response {

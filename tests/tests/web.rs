@@ -1,4 +1,4 @@
-//! The page's own parts, without a browser: what is pure in them by node's test runner, their types, and what they weigh.
+//! The page's own parts, without a browser: what is pure in them by node's test runner, and their types.
 
 use std::{
     fs,
@@ -7,9 +7,6 @@ use std::{
 };
 
 use tests::tools::{npm, run};
-
-/// Bytes of all files of the page, unpacked; over the wire a third of it. The limit is 150 kB over the wire.
-const PAGE_BYTES_MAX: u64 = 150_000;
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("web")
@@ -30,12 +27,4 @@ fn types() {
     let Some(modules) = npm("typescript") else { return };
     let compiler = modules.join("typescript/bin/tsc");
     run(Command::new("node").arg(compiler).arg("-p").arg(folder().join("tsconfig.json")), "node");
-}
-
-/// Check that the first look at the page is a small one.
-#[test]
-fn small() {
-    let files = fs::read_dir(folder().join("../../server/web")).unwrap().map(|entry| entry.unwrap());
-    let bytes: u64 = files.map(|file| file.metadata().unwrap().len()).sum();
-    assert!(bytes <= PAGE_BYTES_MAX, "{bytes} bytes");
 }

@@ -24,3 +24,10 @@ test("ends of a window are as fine as it is long", () => {
   assert.equal(span(noon, noon + 252e6), "14:00:00 – 14:04:12");
   assert.equal(span(noon + 34.8e6, noon + 37.2e6), "14:00:34.8 – 14:00:37.2");
 });
+
+test("thousands of years have no more ticks than there is room for", () => {
+  for (const years of [1, 50, 3000]) {
+    const list = ticks(0, years * 365 * 86400e6, 10);
+    assert.ok(list.length >= 3 && list.length <= 12, `${list.length} in ${years} years`);
+  }
+});

@@ -195,6 +195,7 @@ impl Parameters {
             min_us: self.number("min_us", 0, i64::MAX as u64)?.unwrap_or(0),
             max_us: self.number("max_us", 0, i64::MAX as u64)?,
             profiled: self.flag("profiled")?,
+            started: self.flag("started")?,
             slowest: match self.get("order") {
                 None | Some("newest") => false,
                 Some("slowest") => true,

@@ -44,6 +44,7 @@ const SPLIT: Parameter = once("split");
 const NAME: Parameter = once("name");
 const MIN: Parameter = once("min_us");
 const MAX: Parameter = once("max_us");
+const STARTED: Parameter = once("started");
 const PROFILED: Parameter = once("profiled");
 
 /// All questions.
@@ -122,7 +123,7 @@ pub(crate) const ROUTES: &[Route] = &[
     Route { path: "/transactions", parameters: &[PROJECT, FROM, TO], answer: answers::transactions },
     Route {
         path: "/transactions/newest",
-        parameters: &[PROJECT, FROM, TO, NAME, MIN, MAX, PROFILED, once("order"), once("states"), LIMIT],
+        parameters: &[PROJECT, FROM, TO, NAME, MIN, MAX, STARTED, PROFILED, once("order"), once("states"), LIMIT],
         answer: answers::transactions_newest,
     },
     Route {
@@ -132,7 +133,7 @@ pub(crate) const ROUTES: &[Route] = &[
     },
     Route {
         path: "/transactions/tree",
-        parameters: &[PROJECT, FROM, TO, NAME, MIN, MAX, LINES, INVERTED, SPLIT],
+        parameters: &[PROJECT, FROM, TO, NAME, MIN, MAX, STARTED, LINES, INVERTED, SPLIT],
         answer: answers::transactions_tree,
     },
     Route {

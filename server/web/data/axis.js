@@ -24,7 +24,8 @@ export function timeOf(us, step) {
 /** @param {number} from @param {number} to microseconds since 1970 @param {number} room for how many @returns {Tick[]} */
 export function ticks(from, to, room) {
   if (!(to > from) || room < 1) return [];
-  const step = STEPS.find(step => (to - from) / step <= room) ?? STEPS[STEPS.length - 1], shift = zone(from);
+  const longest = STEPS[STEPS.length - 1], shift = zone(from);
+  const step = STEPS.find(step => (to - from) / step <= room) ?? longest * Math.ceil((to - from) / longest / room);
   /** @type {Tick[]} */ const list = [];
   for (let at = Math.ceil((from + shift) / step) * step - shift; at <= to; at += step) list.push({ at, text: timeOf(at, step) });
   return list;

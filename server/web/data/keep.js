@@ -24,7 +24,7 @@ export function inOrderOf(tree, before) {
   for (let at = 0; at < many; at++) {
     const node = /** @type {number} */ (open.pop());
     order[at] = node;
-    open.push(...below(node + 1, end[node]));
+    for (const child of below(node + 1, end[node])) open.push(child);
   }
   const column = (/** @type {ArrayLike<number>} */ all) => Float64Array.from(order, node => all[node]);
   return {

@@ -154,7 +154,7 @@ export default class Home extends Component {
   head(data, shown, set) {
     const services = data?.services ?? [], environments = [...new Set(services.map(({ environment }) => environment ?? ""))].sort();
     const chosen = shown.env.length === 0 ? "" : shown.env.length === 1 ? shown.env[0] || NONE : shown.env.join(", ");
-    return h("div", { class: "home-head" }, h("h1", null, "Services"), h("p", { class: "clip" }, services.length > 0 ? inAll(services) : ""),
+    return h("div", { class: "home-head" }, h("h1", null, "Services"), h("p", { class: "clip" }, services.length > 0 ? inAll(services) + (data && data.left > 0 ? `; ${many(data.left, "more service")} profiled for less, not shown` : "") : ""),
       h("span", { class: "find" }, icon("filter"), h("input", {
         id: "search", type: "search", placeholder: "Filter services", "aria-label": "Filter services", value: shown.q,
         onInput: (/** @type {any} */ event) => set({ q: event.currentTarget.value }, true),

@@ -16,11 +16,13 @@ import { secondsOf } from "../shell/time.js";
  *  that were not idle.
  *  @typedef {{values: (number | null)[], hasStates: boolean, cores: number, top?: Top[], quality?: import("../data/quality.js").Verdict,
  *  changes?: Change[]}} Figures */
-/** @typedef {{services: Service[], figures: Map<string, Figures>, from: number, to: number, asked: string, at: number}} Data */
+/** `left`: services that were left out. @typedef {{services: Service[], left: number, figures: Map<string, Figures>, from: number, to: number, asked: string, at: number}} Data */
 /** The server's own words, and what it keeps. `data`: nothing where nothing is kept at all. @typedef {{status: any, data: ?Data}} Answer */
 
 /** Steps of the charts. */
 export const BUCKETS = 120;
+/** Services that are asked for: those that were profiled for longest. */
+const SERVICES = 100;
 /** Questions at a time. */
 const AT_ONCE = 3;
 /** Functions that are asked of each service: three are shown, more may be among the hottest of all. */
@@ -60,6 +62,8 @@ export class Questions {
       services.push(...group(project, answer.sessions, answer));
     }));
 
+    const all = services.length;
+    services = services.sort((a, b) => b.profiled_us - a.profiled_us).slice(0, SERVICES);
     const last = before?.asked === asked ? before.figures : null;
     /** @type {Map<string, Figures>} */ const figures = new Map();
     await turn(services.map(service => async () => {
@@ -69,7 +73,7 @@ export class Questions {
       figures.set(service.key, { ...last?.get(service.key), values, hasStates, cores: us / Math.max(1, service.covered_us) });
     }));
     services = services.filter(({ key }) => figures.has(key)).sort(byCpu(figures));
-    const data = { services, figures, ...window, asked, at: Date.now() };
+    const data = { services, left: all - services.length, figures, ...window, asked, at: Date.now() };
     tell({ status, data });
 
     const add = (/** @type {Service} */ { key }, /** @type {Partial<Figures>} */ more) => {

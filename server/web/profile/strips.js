@@ -148,11 +148,12 @@ function lane(context, { bars, rows, columns, failed, most }, top, name, colour,
 }
 
 /** Hatches what came before the first that was told. @param {CanvasRenderingContext2D} context @param {Picture} picture @param {(us: number) => number} x */
-function unknown(context, { since }, x) {
+function unknown(context, { since, width }, x) {
   context.strokeStyle = token("line2");
   context.lineWidth = 1;
   for (const [top, from] of [[TOP.transactions, since.transactions], [TOP.spans, since.spans]]) {
-    const right = from > 0 ? x(from) : 0;
+    // Nothing at all may have been told: then all of it is not known.
+    const right = from > 0 ? Math.min(width, x(from)) : 0;
     context.save();
     context.beginPath();
     context.rect(0, top + 2, right, HIGH.lane - 4);

@@ -1,7 +1,7 @@
 // @ts-check
 // The span of time that a page is about: a choice of lengths that end now, or two points in time.
 
-import { Component, h } from "../vendor/preact.js";
+import { Component, createRef, h } from "../vendor/preact.js";
 import { day, clock } from "../data/format.js";
 import { icon } from "./icons.js";
 import { MenuList } from "./parts.js";
@@ -29,7 +29,7 @@ export function secondsOf(text, nowMs = Date.now()) {
   const units = /** @type {Record<string, number>} */ ({ s: 1, m: 60, h: 3600, d: 86400, w: 604800 });
   let back = 0;
   for (const [, many, unit] of text.matchAll(/(\d+)([smhdw])/g)) back += Number(many) * units[unit];
-  return back > 0 ? nowMs / 1000 - back : NaN;
+  return back > 0 ? nowMs / 1000 - back : Date.parse(text) / 1000;
 }
 
 /** @typedef {{from: string, to: string, choose: (from: string, to: string) => void}} Props */
@@ -40,13 +40,20 @@ export class TimeRange extends Component {
   constructor(props) {
     super(props);
     /** @type {{open: "" | "menu" | "own"}} */ this.state = { open: "" };
+    this.button = createRef();
+    this.first = createRef();
+  }
+
+  /** @param {Props} _before @param {{open: string}} before */
+  componentDidUpdate(_before, before) {
+    if (this.state.open === "own" && before.open !== "own") this.first.current?.focus();
   }
 
   render() {
     const { from, to, choose } = this.props, { open } = this.state;
-    const close = () => this.setState({ open: "" });
+    const close = () => { this.setState({ open: "" }); this.button.current?.focus(); };
     return h("span", { class: "menu-place" },
-      h("button", { type: "button", "aria-haspopup": "menu", "aria-expanded": String(open !== ""), title: "Span of time", onClick: () => this.setState({ open: open ? "" : "menu" }) }, icon("clock"), spanName(from, to), icon("down")),
+      h("button", { type: "button", ref: this.button, "aria-haspopup": "menu", "aria-expanded": String(open !== ""), title: "Span of time", onClick: () => this.setState({ open: open ? "" : "menu" }) }, icon("clock"), spanName(from, to), icon("down")),
       open === "menu" ? h(MenuList, { name: "Span of time", right: true, at: null, close, entries: [
         ...LENGTHS.map(([value, text]) => ({ text, checked: to === "now" && from === value, act: () => choose(value, "now") })), "-",
         { text: "From … to …", act: () => this.setState({ open: "own" }) },
@@ -59,7 +66,7 @@ export class TimeRange extends Component {
     const { from, to, choose } = this.props;
     const local = (/** @type {string} */ text) => {
       const at = new Date(secondsOf(text) * 1000);
-      return new Date(at.getTime() - at.getTimezoneOffset() * 60e3).toISOString().slice(0, 19);
+      return isNaN(at.getTime()) ? "" : new Date(at.getTime() - at.getTimezoneOffset() * 60e3).toISOString().slice(0, 19);
     };
     const submit = (/** @type {any} */ event) => {
       event.preventDefault();
@@ -68,7 +75,7 @@ export class TimeRange extends Component {
     };
     const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
     return h("form", { class: "menu right form", "aria-label": "Span of time", onSubmit: submit, onKeyDown: (/** @type {any} */ event) => { if (event.key === "Escape") close(); } },
-      h("label", null, "From", h("input", { name: "from", type: "datetime-local", step: 1, required: true, value: local(from) })),
+      h("label", null, "From", h("input", { name: "from", ref: this.first, type: "datetime-local", step: 1, required: true, value: local(from) })),
       h("label", null, "To", h("input", { name: "to", type: "datetime-local", step: 1, required: true, value: local(to) })),
       h("p", null, zone), h("button", { type: "submit", class: "primary" }, "Show"));
   }

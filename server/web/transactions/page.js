@@ -25,6 +25,8 @@ const LISTED_MANY = 500;
 const SAMPLED = 300;
 /** What costs the server more is asked again at every so manieth tick. */
 const SLOW_TICKS = 15;
+/** And no question before so many times as long as it took has passed. */
+const REST = 4;
 /** @type {["all" | "profiled", string][]} */
 const WHICH = [["all", "All"], ["profiled", "With profile"]];
 
@@ -43,6 +45,7 @@ export default class Page extends Component {
     super(props);
     /** @type {State} */ this.state = { parts: {}, hint: "", graph: null };
     /** @type {Map<PartName, {key: string, abort: AbortController}>} */ this.asking = new Map();
+    /** When each may be asked again. @type {Map<PartName, number>} */ this.next = new Map();
     this.read = kept((/** @type {string} */ search) => address.read(search));
     this.heat = kept((/** @type {any} */ body, /** @type {boolean} */ profiled) => heat(body, profiled));
     this.found = kept(found);
@@ -82,12 +85,14 @@ export default class Page extends Component {
     const shown = this.shown(), { project, from, to, name, w0, w1, min, max, profiled } = shown;
     const window = { project, from, to }, columns = columnsOf(secondsOf(from), secondsOf(to));
     const chosen = { name: name || undefined, min_us: min || undefined, max_us: max ? String(Number(max) - 1) : undefined };
-    const within = { ...window, ...(w0 ? { from: seconds(w0) } : {}), ...(w1 ? { to: seconds(w1) } : {}), ...chosen };
+    const within = { ...window, ...(w0 ? { from: seconds(w0) } : {}), ...(w1 ? { to: seconds(w1) } : {}), ...chosen,
+      // As the heat map counts: by start.
+      started: w0 ? "true" : undefined };
     this.ask("names", "transactions", window, again);
     this.ask("heat", "transactions/heat", { ...window, name: chosen.name }, again, { from: columns.from, to: columns.to, columns: columns.many });
     if (shown.view === "list") {
       const { order } = shown, limit = shown.many ? LISTED_MANY : LISTED;
-      this.ask("list", "transactions/newest", { ...within, profiled: profiled ? "true" : undefined, order, states: "true", limit }, again);
+      this.ask("list", "transactions/newest", { ...within, profiled: profiled ? "true" : undefined, order, states: "true", limit }, again && all);
     } else {
       this.ask("merged", "transactions/tree", within, again && all, { split: "states" });
       if (!this.state.graph) import("../profile/graph.js").then(({ Graph }) => this.setState({ graph: Graph }));
@@ -103,7 +108,9 @@ export default class Page extends Component {
     const key = JSON.stringify(question), busy = this.asking.get(name), known = this.state.parts[name];
     if (busy?.key === key || !busy && known?.key === key && !again) return;
     busy?.abort.abort();
-    const mine = { key, abort: new AbortController() };
+    // Who looks on does not ask more than a part of the time.
+    if (again && known?.key === key && performance.now() < (this.next.get(name) ?? 0)) return;
+    const mine = { key, abort: new AbortController() }, began = performance.now();
     this.asking.set(name, mine);
     /** @type {Part} */ let part;
     try {
@@ -114,6 +121,7 @@ export default class Page extends Component {
     }
     if (this.asking.get(name) !== mine) return;
     this.asking.delete(name);
+    this.next.set(name, performance.now() + (performance.now() - began) * REST);
     this.setState({ parts: { ...this.state.parts, [name]: part } }, () => { if (name === "names") this.refresh(false); });
   }
 

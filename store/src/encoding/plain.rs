@@ -259,7 +259,7 @@ fn columns(thread: &received::Thread, nodes: &[u32]) -> ThreadSamples {
 /// Each sample's time to the next, summed, as far as it is in the window. A sample counts where it begins.
 fn sums(thread: u32, samples: &ThreadSamples, classes: &[StateClass], window: Window, rows: &mut Vec<Row>) {
     let mut sums = FxHashMap::<(StateClass, u32), (u64, u64)>::default();
-    let before = samples.at_us.partition_point(|at| *at <= window.from_us).saturating_sub(1);
+    let before = samples.at_us.partition_point(|at| *at < window.from_us).saturating_sub(1);
     let stays = intervals(samples, classes).skip(before);
     for stay in stays.take_while(|stay| stay.start_us < window.to_us) {
         let us = stay.end_us.min(window.to_us).saturating_sub(stay.start_us.max(window.from_us));

@@ -327,6 +327,8 @@ pub struct TransactionFilter {
     pub max_us: Option<u64>,
     /// Only those with a profile.
     pub profiled: bool,
+    /// Only those that began in the window.
+    pub started: bool,
     /// The slowest first; else the newest first.
     pub slowest: bool,
 }

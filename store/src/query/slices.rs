@@ -22,6 +22,9 @@ use crate::{
 const FETCH: usize = 16;
 /// Slices of one answer: of more transactions, as many are taken evenly out of all of them.
 const SLICES_MAX: usize = 1000;
+/// Samples that are looked at for one answer, each for each transaction that it may be of: some seconds of work. What is not looked
+/// at then is not in the answer, and not counted in it.
+const SAMPLES_MAX: u64 = 30_000_000;
 /// The slowest ones: of a hundred so many.
 const SLOWEST_PERCENT: usize = 5;
 
@@ -49,13 +52,17 @@ pub(super) fn each(
             || profilers.contains(&part.profiler_id) && transactions.iter().any(|of| is_in(of, part))
     });
     let want = Want { symbols: true, timeline: true, ..Want::default() };
+    let mut samples = 0_u64;
     for parts in parts.chunks(FETCH) {
         for (part, sections) in parts.iter().zip(queries.store.fetch(parts, want)?) {
             let decode = |sections| Plain::decode(&sections).map_err(|broken| Damage::of(part, broken.to_string()));
             match sections.and_then(decode) {
                 Ok(plain) => {
+                    if samples >= SAMPLES_MAX {
+                        return Ok(covers);
+                    }
                     covers.count(part);
-                    of_part(part, &plain, transactions, None, &mut take);
+                    samples = samples.saturating_add(of_part(part, &plain, transactions, None, &mut take));
                 }
                 Err(damage) => covers.damaged.push(damage),
             }
@@ -63,7 +70,9 @@ pub(super) fn each(
     }
     for (piece, windows) in &live.pieces {
         covers.live += 1;
-        windows.iter().for_each(|window| of_part(&piece.part, &piece.plain, transactions, Some(*window), &mut take));
+        for window in windows {
+            of_part(&piece.part, &piece.plain, transactions, Some(*window), &mut take);
+        }
     }
     Ok(covers)
 }
@@ -74,15 +83,15 @@ fn is_in(transaction: &Transaction, part: &Part) -> bool {
         && transaction.end_us > part.start_us
 }
 
-/// `within`: only that much of the part counts.
+/// `within`: only that much of the part counts. How many samples that took.
 fn of_part(
     part: &Part,
     plain: &Plain,
     transactions: &[Transaction],
     within: Option<Window>,
     take: &mut impl FnMut(usize, &Part, &Plain, &[Row]),
-) {
-    let threads = plain.threads();
+) -> u64 {
+    let (threads, mut samples) = (plain.threads(), 0_u64);
     for (at, transaction) in transactions.iter().enumerate() {
         let with_it = transaction.profile_id.is_some() && transaction.profile_id == part.chunk_id;
         if !with_it && !is_in(transaction, part) {
@@ -94,10 +103,13 @@ fn of_part(
         let window = Window { from_us: from_us.max(within.from_us), to_us: to_us.min(within.to_us) };
         let Some(thread) = transaction.thread_id.as_deref().and_then(|id| threads.get(id)) else { continue };
         let rows = plain.sums_of(*thread, window);
+        samples =
+            samples.saturating_add(plain.timeline.threads.get(*thread as usize).map_or(0, |of| of.at_us.len() as u64));
         if !rows.is_empty() {
             take(at, part, plain, &rows);
         }
     }
+    samples
 }
 
 /// The time of each of `transactions` by state, and its samples; `None`: no profile says anything of it.

@@ -27,6 +27,9 @@ pub(super) const SLACK_US: u64 = 60_000_000;
 /// Traces whose spans one answer has.
 const TRACES_MAX: usize = 1000;
 
+/// Spans that are read for one answer, but for the last trace's: most of a long trace may be outside the window.
+const SPANS_READ_MAX: usize = 100_000;
+
 /// What is profiled in a span of time.
 struct Profiled {
     /// For each session, spans in order of their starts, and the longest of them.
@@ -158,7 +161,9 @@ fn filtered(
     let mut all = queries.store.transactions(project, window)?;
     let longest = filter.max_us.unwrap_or(u64::MAX);
     all.retain(|of| {
-        filter.name.as_ref().is_none_or(|name| of.name == *name) && (filter.min_us..=longest).contains(&duration(of))
+        filter.name.as_ref().is_none_or(|name| of.name == *name)
+            && (filter.min_us..=longest).contains(&duration(of))
+            && (!filter.started || of.start_us >= window.from_us)
     });
     if filter.profiled {
         let profiled = Profiled::around(queries, project, &all)?;
@@ -246,16 +251,18 @@ pub(super) fn spans(
 ) -> Result<Spans, StoreError> {
     let mut traces = FxHashSet::default();
     let mut found = Spans::default();
+    let mut read = 0_usize;
     let is_asked = |id: Option<Uuid>| profilers.is_empty() || id.is_some_and(|id| profilers.contains(&id));
     for transaction in queries.store.transactions(project, window)?.iter().rev() {
         if !is_asked(transaction.profiler_id) || !traces.insert(transaction.trace_id) {
             continue;
         }
-        if traces.len() > TRACES_MAX || found.spans.len() >= many {
+        if traces.len() > TRACES_MAX || read >= SPANS_READ_MAX || found.spans.len() >= many {
             found.more = true;
             break;
         }
         let spans = queries.store.spans(project, transaction.trace_id)?;
+        read = read.saturating_add(spans.len());
         found.spans.extend(spans.into_iter().filter(|span| {
             span.start_us < window.to_us
                 && span.end_us >= window.from_us

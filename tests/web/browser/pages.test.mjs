@@ -212,6 +212,23 @@ walk("transactions: by name, one of them, its trace, its slice of the profile", 
   assert.ok(Number(new URL(page.url()).searchParams.get("w0")) > 0, page.url());
 });
 
+walk("a span of time of one's own, from whatever the address says", async page => {
+  await open(page, "/transactions?from=2020-01-01T10:00:00Z&to=now");
+  const button = page.getByRole("button", { name: /^(Since|1 Jan)/ });
+  await button.click();
+  await page.keyboard.press("Escape");
+  assert.ok(await button.evaluate(node => node === document.activeElement), "the button has the focus again");
+  await button.click();
+  await page.getByRole("menuitem", { name: /From/ }).click();
+  const from = page.getByRole("textbox", { name: "From" });
+  assert.match(await from.inputValue(), /^2020-01-01T10:00/);
+  await from.fill("2026-11-27T09:00:00");
+  await page.getByRole("button", { name: "Show" }).click();
+  await settled(page);
+  assert.match(await search(page), /from=1795770000&/);
+  await open(page, "/profile?from=0&to=99999999999");
+});
+
 walk("usage and refused", async page => {
   await open(page, "/usage");
   assert.match(await text(page.locator("main")), /profile hours/);
