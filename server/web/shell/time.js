@@ -74,9 +74,10 @@ export class TimeRange extends Component {
       if (a < b) { close(); choose(String(a), String(b)); }
     };
     const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+    // Not `value`: a live page is drawn again every two seconds, and would take back what is being typed.
     return h("form", { class: "menu right form", "aria-label": "Span of time", onSubmit: submit, onKeyDown: (/** @type {any} */ event) => { if (event.key === "Escape") close(); } },
-      h("label", null, "From", h("input", { name: "from", ref: this.first, type: "datetime-local", step: 1, required: true, value: local(from) })),
-      h("label", null, "To", h("input", { name: "to", type: "datetime-local", step: 1, required: true, value: local(to) })),
+      h("label", null, "From", h("input", { name: "from", ref: this.first, type: "datetime-local", step: 1, required: true, defaultValue: local(from) })),
+      h("label", null, "To", h("input", { name: "to", type: "datetime-local", step: 1, required: true, defaultValue: local(to) })),
       h("p", null, zone), h("button", { type: "submit", class: "primary" }, "Show"));
   }
 }

@@ -223,6 +223,9 @@ walk("a span of time of one's own, from whatever the address says", async page =
   const from = page.getByRole("textbox", { name: "From" });
   assert.match(await from.inputValue(), /^2020-01-01T10:00/);
   await from.fill("2026-11-27T09:00:00");
+  // The live page is drawn again meanwhile.
+  await page.waitForTimeout(2500);
+  assert.match(await from.inputValue(), /^2026-11-27T09:00/);
   await page.getByRole("button", { name: "Show" }).click();
   await settled(page);
   assert.match(await search(page), /from=1795770000&/);
