@@ -8,13 +8,16 @@ use std::{
     time::{Duration, Instant},
 };
 
+use profile::id::Pid;
+use sampler::procfs::process_stat;
 use server::{
     Counts, Project,
     api::status::{Check, MachineStatus, Process, ProjectStatus, ReceivedStatus, Status, StatusSource, StoreStatus},
     projects::dsn,
 };
+use store::item::Retention;
 
-use crate::{clocks, doctor};
+use crate::{clocks, doctor, store::retention};
 
 /// A folder is measured at most so often: it may have thousands of files.
 const MEASURE_EVERY: Duration = Duration::from_secs(15);
@@ -32,20 +35,18 @@ pub struct About {
     started_us: u64,
     /// `None`: a database has it all.
     folder: Option<PathBuf>,
-    limit_bytes: u64,
-    days: u64,
+    retention: Retention,
     checks: Vec<Check>,
 }
 
 impl About {
-    /// Of a server at this address, whose store is in `folder` if the settings name no database.
-    pub fn new(settings: &config::Settings, listen: SocketAddr, folder: &Path) -> Self {
+    /// Of a server at this address, whose store is in `folder`; `None`: a database is it.
+    pub fn new(settings: &config::Settings, listen: SocketAddr, folder: Option<&Path>) -> Self {
         Self {
             listen,
             started_us: clocks::now().unix_ns / 1000,
-            folder: settings.store.url.is_none().then(|| folder.to_owned()),
-            limit_bytes: settings.store.retention_max.0,
-            days: settings.store.retention.0.as_secs().div_ceil(24 * 3600),
+            folder: folder.map(Path::to_owned),
+            retention: retention(settings),
             checks: doctor::checks(),
         }
     }
@@ -79,8 +80,8 @@ impl About {
                 kind: if self.folder.is_some() { "embedded" } else { "clickhouse" },
                 path: self.folder.as_ref().map(|folder| folder.display().to_string()),
                 bytes,
-                limit_bytes: Some(self.limit_bytes),
-                days: self.days,
+                limit_bytes: Some(self.retention.bytes),
+                days: u64::from(self.retention.days),
                 free_bytes: self.folder.as_deref().and_then(free),
             },
             received: ReceivedStatus {
@@ -130,19 +131,11 @@ fn processes() -> Vec<Process> {
     let mut found: Vec<(u64, i32)> = pids
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
         .filter(|pid| u32::try_from(*pid).is_ok_and(|pid| pid != own && pid != 1))
-        .filter_map(|pid: i32| Some((cpu_ticks(pid)?, pid)))
+        .filter_map(|pid: i32| Some((process_stat(Pid(pid)).ok()?.cpu_ticks, pid)))
         .collect();
     found.sort_by_key(|(ticks, pid)| (std::cmp::Reverse(*ticks), *pid));
     // A name is read of the few that are shown: of a process that is stuck that may take long.
     found.into_iter().filter_map(|(_, pid)| Some(Process { pid, name: name(pid)? })).take(PROCESSES_MAX).collect()
-}
-
-/// Fields 14 and 15 of `/proc/PID/stat` (proc(5)): what it used in user and kernel mode, clock ticks.
-fn cpu_ticks(pid: i32) -> Option<u64> {
-    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let mut fields = text.get(text.rfind(')')? + 1..)?.split_ascii_whitespace().skip(11);
-    let mut next = || fields.next()?.parse::<u64>().ok();
-    Some(next()? + next()?)
 }
 
 /// Its program, and what an interpreter runs; no other argument, since those may be secret. `None`: a kernel thread.
@@ -166,7 +159,7 @@ mod tests {
     #[test]
     fn of_this_machine() {
         let own = i32::try_from(std::process::id()).unwrap();
-        assert!(cpu_ticks(own).is_some() && name(own).is_some_and(|name| name.starts_with("agent")), "{:?}", name(own));
+        assert!(name(own).is_some_and(|name| name.starts_with("agent")), "{:?}", name(own));
         assert!(processes().iter().all(|process| process.pid != own));
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("inner")).unwrap();

@@ -64,7 +64,7 @@ impl Local {
         let looking: Arc<dyn store::live::Live> = live.clone();
         let mut served = server::Settings::new(project.into_iter().collect());
         served.token = settings.server.token.as_ref().map(|token| token.reveal().to_owned());
-        let about = About::new(settings, address, folder.as_deref().unwrap_or(Path::new("")));
+        let about = About::new(settings, address, folder.as_deref());
         let server = crate::store::server(served, about, &store, Some(looking));
         crate::store::retain(Arc::clone(&store), settings)?;
         let (stop, asked) = server::shutdown::pair();

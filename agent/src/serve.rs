@@ -42,7 +42,8 @@ pub fn serve(arguments: &ServeArguments) -> Result<u8, Failure> {
     let (trigger, shutdown) = shutdown::pair();
     end_by_signal(signals, trigger)?;
     crate::store::retain(Arc::clone(&store), &settings)?;
-    run(crate::store::server(served, About::new(&settings, address, &folder), &store, None), listener, shutdown)
+    let about = About::new(&settings, address, settings.store.url.is_none().then_some(folder.as_path()));
+    run(crate::store::server(served, about, &store, None), listener, shutdown)
 }
 
 fn run(server: Server, listener: TcpListener, shutdown: Shutdown) -> Result<u8, Failure> {

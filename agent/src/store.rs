@@ -50,10 +50,15 @@ pub fn server(
     server.reading(questions).open(server::page::router())
 }
 
+/// How long things stay, and how much of them.
+pub fn retention(settings: &config::Settings) -> Retention {
+    let days = settings.store.retention.0.as_secs().div_ceil(24 * 3600);
+    Retention { days: u32::try_from(days).unwrap_or(u32::MAX), bytes: settings.store.retention_max.0 }
+}
+
 /// Removes what is too old, now and then. The thread ends with the process.
 pub fn retain(store: Arc<dyn ChunkStore>, settings: &config::Settings) -> anyhow::Result<()> {
-    let days = settings.store.retention.0.as_secs().div_ceil(24 * 3600);
-    let retention = Retention { days: u32::try_from(days).unwrap_or(u32::MAX), bytes: settings.store.retention_max.0 };
+    let retention = retention(settings);
     let remove = move || {
         loop {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

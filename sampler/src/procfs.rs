@@ -93,6 +93,11 @@ pub fn parse_run_count(text: &[u8]) -> Option<u64> {
     parse_schedstat(text).map(|schedstat| schedstat.run_count)
 }
 
+/// How long a thread has been on a CPU, nanoseconds, as of the last tick of the kernel's clock; the rest as [`parse_schedstat`].
+pub fn parse_ran(text: &[u8]) -> Option<u64> {
+    decimal(text.split(|byte| *byte == b' ').next()?)
+}
+
 /// Parses `task/TID/syscall`. `None` for what no kernel prints.
 pub fn parse_syscall(text: &[u8]) -> Option<Syscall> {
     let text = text.trim_ascii_end();
@@ -306,6 +311,7 @@ mod tests {
     /// Check the run count and the pending-signal test.
     #[test]
     fn parse_small_ones() {
+        assert_eq!(parse_ran(b"123 456 789\n"), Some(123));
         assert_eq!(parse_schedstat(b"123 456 789\n"), Some(Schedstat { waited_ns: 456, run_count: 789 }));
         assert_eq!(parse_run_count(b"0 0 0\n"), Some(0));
         assert_eq!(parse_schedstat(b""), None);

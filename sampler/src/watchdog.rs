@@ -17,7 +17,9 @@ use nix::{
     sys::memfd::{MFdFlags, memfd_create},
 };
 
-use crate::sys::monotonic_ns;
+use profile::id::{Pid, Tid};
+
+use crate::{procfs, sys::monotonic_ns};
 
 /// A thread held stopped this long without a sign of life of the sampler: the agent hangs.
 pub const HANG_MAX: Duration = Duration::from_millis(250);
@@ -129,11 +131,10 @@ fn watch(heartbeat: &File, agent: i32) -> io::Result<bool> {
 /// How long a thread that is ready to run has been on a CPU, nanoseconds; `None`: it waits for something else, or is not there.
 /// `stat` and `schedstat` of proc(5).
 fn wants_cpu(agent: i32, tid: u64) -> Option<u64> {
-    let read = |name: &str| std::fs::read_to_string(format!("/proc/{agent}/task/{tid}/{name}")).ok();
-    let stat = read("stat")?;
-    let state = stat.get(stat.rfind(')')? + 1..)?.split_ascii_whitespace().next()?;
-    let ran = read("schedstat")?.split_ascii_whitespace().next()?.parse().ok();
-    ran.filter(|_| state == "R")
+    let (agent, tid) = (Pid(agent), Tid(i32::try_from(tid).ok()?));
+    let is_ready = procfs::thread_stat(agent, tid).ok()?.state == b'R';
+    let schedstat = std::fs::read(procfs::thread_path(agent, tid, "schedstat")).ok()?;
+    procfs::parse_ran(&schedstat).filter(|_| is_ready)
 }
 
 /// How long the same sign of life has been seen.

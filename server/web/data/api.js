@@ -40,7 +40,12 @@ export async function save(what, parameters, name) {
     const { error, hint } = await answer.json().catch(() => ({ error: "the server does not answer" }));
     throw new Refusal(error + (hint ? `: ${hint}` : ""), answer.status);
   }
-  const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(await answer.blob()), download: name });
+  saveFile(await answer.blob(), name);
+}
+
+/** Hands a file to the browser to keep. @param {Blob} file @param {string} name */
+export function saveFile(file, name) {
+  const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(file), download: name });
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60e3);
 }

@@ -6,7 +6,8 @@ import { dotOfFunc } from "../data/colour.js";
 import { cores, points } from "../data/format.js";
 import { version } from "../data/services.js";
 import { keyOf } from "../data/tree.js";
-import { addressOf, place } from "../shell/address.js";
+import { place } from "../shell/address.js";
+import { leadsTo } from "../shell/link.js";
 import { Copy, dot } from "../shell/parts.js";
 import { Command } from "./first.js";
 import { command } from "./words.js";
@@ -14,7 +15,7 @@ import { command } from "./words.js";
 /** @typedef {import("../data/services.js").Service} Service */
 /** @typedef {import("../data/tree.js").Func} Func */
 /** @typedef {import("../shell/address.js").Place} Place */
-/** @typedef {{services: Service[], figures: ?Map<string, import("./questions.js").Figures>, at: Place, status: any, go: (page: "profile" | "compare", search: string) => void,
+/** @typedef {{services: Service[], figures: ?Map<string, import("./questions.js").Figures>, at: Place, status: any, go: (page: import("../shell/address.js").PageName, search: string) => void,
  *  say: (words: string) => void}} Props `figures`: nothing before anything is known */
 
 const ROWS = 6;
@@ -61,12 +62,7 @@ function add({ status, say }) {
 
 /** @param {"profile" | "compare"} page @param {string} search @param {string} name @param {string} more @param {Props["go"]} go */
 function link(page, search, name, more, go) {
-  const click = (/** @type {any} */ event) => {
-    if (event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0) return;
-    event.preventDefault();
-    go(page, search);
-  };
-  return h("a", { class: "rail-name", href: addressOf(page, search), title: name, onClick: click }, h("bdi", { class: "clip" }, name), h("small", { class: "clip" }, more));
+  return h("a", { ...leadsTo(page, search, go), class: "rail-name", title: name }, h("bdi", { class: "clip" }, name), h("small", { class: "clip" }, more));
 }
 
 /** @param {string} search @param {Func} func */

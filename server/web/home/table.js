@@ -8,6 +8,7 @@ import { cores, hours, percent } from "../data/format.js";
 import { platformName, version } from "../data/services.js";
 import { addressOf, place } from "../shell/address.js";
 import { icon } from "../shell/icons.js";
+import { plainClick } from "../shell/link.js";
 import { bar, chip, dot } from "../shell/parts.js";
 import { isProduction, many } from "./words.js";
 
@@ -38,13 +39,8 @@ export function Table(props) {
 /** @param {Service} service @param {Figures} figures @param {number} most the largest share of all rows @param {Props} props */
 function row(service, { values, hasStates, cores: used, top, quality }, most, { shown, projectName, colourOf, open }) {
   const { key, name, environment, project, release, instances, platforms, profiled_us } = service, search = place.write({ ...shown, ...service.place });
-  const click = (/** @type {any} */ event) => {
-    if (event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0) return;
-    event.preventDefault();
-    open(search);
-  };
   const more = [projectName(project), version(release), many(instances, "instance"), platforms.map(platformName).join(", ")].filter(Boolean);
-  return h("tr", { key, onClick: click },
+  return h("tr", { key, onClick: plainClick(() => open(search)) },
     h("td", null,
       h("div", { class: "service" }, dot(colourOf(service)), h("a", { href: addressOf("profile", search), title: name }, h("bdi", null, name)),
         environment === null ? null : chip(environment, isProduction(environment) ? "" : "warn")),

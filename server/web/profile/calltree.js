@@ -2,12 +2,12 @@
 // The call tree as rows that open and close. Only the rows in view are on the page.
 
 import { Component, createRef, h } from "../vendor/preact.js";
-import { bandOf, dotOf, labelOf } from "../data/colour.js";
+import { dotOfFunc, labelOf } from "../data/colour.js";
 import { duration, percent } from "../data/format.js";
 import { closed, ends, hotPath, opened, pathOf, rows } from "../data/outline.js";
 import { frameOf, keyOf, nodeOf, parents } from "../data/tree.js";
 import { icon } from "../shell/icons.js";
-import { bar, kept } from "../shell/parts.js";
+import { bar, dot, kept } from "../shell/parts.js";
 import { placeOf } from "./actions.js";
 import { inView, marked, moved, revealed, ROW } from "./rows.js";
 
@@ -22,14 +22,8 @@ const STEP = 10, DEEP = 360;
  *  pointed: string,
  *  select: (key: string, frame: string) => void, menu: (at: {x: number, y: number, key: string}) => void, point: (key: string) => void}} Props */
 
-/** Colour of a function's kind, in both themes. @param {import("../data/tree.js").Func} func */
-export function kindColour(func) {
-  const band = bandOf(func);
-  return `light-dark(${dotOf(band, false)}, ${dotOf(band, true)})`;
-}
-
 /** @param {import("../data/tree.js").Func} func */
-export const kindDot = func => h("span", { class: "dot", "aria-hidden": "true", style: { background: kindColour(func) } });
+export const kindDot = func => dot(dotOfFunc(func));
 
 /** @extends {Component<Props, {top: number, high: number, turn: number}>} */
 export class CallTree extends Component {

@@ -2,13 +2,13 @@
 // The functions of what is shown, as a table that sorts by what is clicked. Only the rows in view are on the page.
 
 import { Component, createRef, h } from "../vendor/preact.js";
-import { labelOf } from "../data/colour.js";
+import { dotOfFunc, labelOf } from "../data/colour.js";
 import { count, duration, percent } from "../data/format.js";
 import { packageOf } from "../data/pills.js";
 import { keyOf } from "../data/tree.js";
 import { bar, kept } from "../shell/parts.js";
 import { placeOf } from "./actions.js";
-import { kindColour, kindDot } from "./calltree.js";
+import { kindDot } from "./calltree.js";
 import { inView, marked, moved, revealed, ROW } from "./rows.js";
 
 const HEAD = 30;
@@ -137,7 +137,7 @@ export class Table extends Component {
       onContextMenu: (/** @type {any} */ event) => { event.preventDefault(); select(key); menu({ x: event.clientX, y: event.clientY, key }); },
     }, name, isSmall ? [cell(percent(own, tree.all), "quiet"), cell(percent(total, tree.all))] : [
       h("td", { role: "gridcell", class: "clip", dir: "auto", title: library?.slice(0, 400) }, marked(shortOf(library).slice(0, 200), ranges)),
-      cell(duration(own)), cell(percent(own, tree.all), "strong"), h("td", { role: "gridcell", class: "share" }, bar(own, most, kindColour(func))),
+      cell(duration(own)), cell(percent(own, tree.all), "strong"), h("td", { role: "gridcell", class: "share" }, bar(own, most, dotOfFunc(func))),
       cell(duration(total)), cell(percent(total, tree.all)), cell(ticksOf(ticks, key)),
     ]);
   }

@@ -7,6 +7,7 @@ import { addressOf, place } from "./address.js";
 import { GoTo } from "./goto.js";
 import { icon } from "./icons.js";
 import { Keys } from "./keys.js";
+import { leadsTo } from "./link.js";
 import { isTyping } from "./parts.js";
 import "./refs.js";
 import { toggle } from "./theme.js";
@@ -123,12 +124,7 @@ class App extends Component {
   header() {
     const { page, search, live } = this.state, at = place.read(search), { time, live: lives } = PAGES[page];
     const link = (/** @type {PageName} */ to) => h("a", {
-      key: to, href: addressOf(to, place.write(at)), "aria-current": to === page || to === "transactions" && page === "trace" ? "page" : undefined,
-      onClick: (/** @type {any} */ event) => {
-        if (event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0) return;
-        event.preventDefault();
-        this.go(to, place.write(at));
-      },
+      key: to, ...leadsTo(to, place.write(at), this.go), "aria-current": to === page || to === "transactions" && page === "trace" ? "page" : undefined,
     }, PAGES[to].title);
     const choose = (/** @type {string} */ from, /** @type {string} */ to) => {
       const query = new URLSearchParams(search);

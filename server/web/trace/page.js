@@ -7,8 +7,9 @@ import { clock, counted, day, duration, isolated, percent } from "../data/format
 import { programOf, version } from "../data/services.js";
 import { place } from "../shell/address.js";
 import { icon } from "../shell/icons.js";
+import { link } from "../shell/link.js";
 import { Copy, Loading, Nothing, chip, kept } from "../shell/parts.js";
-import { isFailed, link } from "../transactions/list.js";
+import { isFailed } from "../transactions/list.js";
 import { address } from "./address.js";
 import { frames } from "./frames.js";
 import { SpanPanel } from "./panel.js";

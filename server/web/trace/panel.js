@@ -9,7 +9,8 @@ import { added, shares } from "../data/shares.js";
 import { Loading, Parts, bar, chip, dot } from "../shell/parts.js";
 import { isDark } from "../shell/theme.js";
 import { icon } from "../shell/icons.js";
-import { isFailed, link } from "../transactions/list.js";
+import { link } from "../shell/link.js";
+import { isFailed } from "../transactions/list.js";
 import { profileAddress } from "./slice.js";
 
 /** Shorter spans may fall between two samples, microseconds. */

@@ -4,7 +4,7 @@
 import { h } from "../vendor/preact.js";
 import { clock, count, day, duration } from "../data/format.js";
 import { shares } from "../data/shares.js";
-import { addressOf } from "../shell/address.js";
+import { link } from "../shell/link.js";
 import { Parts, chip } from "../shell/parts.js";
 import { profileAddress, sliceOf } from "../trace/slice.js";
 import { isToday } from "./heat.js";
@@ -40,18 +40,4 @@ export function List({ items, project, withName, order, go, sort }) {
 /** A status says what went wrong, if not `ok`. @param {?string} status */
 export function isFailed(status) {
   return status !== null && status !== "ok";
-}
-
-/** A link to another page that is gone to without loading everything again.
- *  @param {import("../shell/address.js").PageName} page @param {string} search @param {import("../vendor/preact.js").Child} text @param {Go} go
- *  @param {string} [more] its class @param {string} [words] its name where the text is the same as others' */
-export function link(page, search, text, go, more = "", words) {
-  return h("a", {
-    href: addressOf(page, search), class: more || undefined, "aria-label": words,
-    onClick: (/** @type {any} */ event) => {
-      if (event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0) return;
-      event.preventDefault();
-      go(page, search);
-    },
-  }, text);
 }

@@ -3,7 +3,7 @@
 
 import { Component, h } from "../vendor/preact.js";
 import { Chart } from "../chart/chart.js";
-import { ask } from "../data/api.js";
+import { ask, saveFile } from "../data/api.js";
 import { bytes, count, percent } from "../data/format.js";
 import { inTurn } from "../data/pool.js";
 import { clipped, cover } from "../data/services.js";
@@ -152,10 +152,7 @@ export default class Usage extends Component {
       ["day", "project", "name", "platform", "profiles", "hours", "seconds_as_sentry_counts"],
       ...rows.map(({ day, project, platform, profiles, us, sentry_seconds }) => [day, project, this.nameOf(project), platform, profiles, (us / HOUR).toFixed(4), sentry_seconds]),
     ];
-    const file = new Blob([lines.map(csvLine).join("\r\n") + "\r\n"], { type: "text/csv" });
-    const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(file), download: `profile-hours-${name}.csv` });
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 60e3);
+    saveFile(new Blob([lines.map(csvLine).join("\r\n") + "\r\n"], { type: "text/csv" }), `profile-hours-${name}.csv`);
   }
 }
 

@@ -187,7 +187,10 @@ pub(super) fn list(
     }
     let more = all.len() > many;
     all.truncate(many);
-    Ok(Transactions { transactions: with_profiled(queries, project, all)?, more })
+    let known = |of| (of, true);
+    let transactions =
+        if filter.profiled { all.into_iter().map(known).collect() } else { with_profiled(queries, project, all)? };
+    Ok(Transactions { transactions, more })
 }
 
 /// Durations by time.
