@@ -1,8 +1,8 @@
 //! What can be typed. Parses and dispatches; does nothing itself.
 
-use std::{path::PathBuf, time::Duration};
+use std::{io::Write as _, path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use config::Native;
 use sampler::watchdog::HANG_MAX;
 use tracing::error;
@@ -11,6 +11,7 @@ use crate::{
     ask::{self, check::StoreCommand, diff::DiffArguments, export::ExportArguments, top::TopArguments},
     dump,
     exit::Failure,
+    operate::{self, ControlArguments, ShowArguments, check::CheckArguments, estimate::EstimateArguments},
     record, run,
 };
 
@@ -138,6 +139,33 @@ pub enum Command {
     Store(StoreCommand),
     /// Receive profiles of agents and SDKs, keep them, and show them
     Serve(ServeArguments),
+    /// Profile the services that the settings file names, until told to end
+    Daemon(DaemonArguments),
+    /// Say what is wrong with the settings, and print what holds and where it comes from
+    Check(CheckArguments),
+    /// Print how the daemon goes and what it costs
+    Status(ShowArguments),
+    /// Print the processes that the daemon's settings name
+    Targets(ShowArguments),
+    /// Have the daemon start profiling a process
+    Start(operate::RunArguments),
+    /// Have the daemon stop profiling a process
+    Stop(operate::RunArguments),
+    /// Have the daemon read its settings again
+    Reload(ControlArguments),
+    /// Print the profile hours that a month of the settings comes to
+    Estimate(EstimateArguments),
+    /// Print a script that completes command lines
+    Completions {
+        /// For which shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages
+    Man {
+        /// Folder to write them to
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
     /// End the agent when it hangs with a thread stopped (started by the agent itself)
     #[command(hide = true)]
     Watchdog {
@@ -231,6 +259,26 @@ pub struct ServeArguments {
     pub config: Option<PathBuf>,
 }
 
+/// `sentry-profiled daemon`.
+#[derive(Debug, Args)]
+pub struct DaemonArguments {
+    /// Settings file (TOML) [default: /etc/sentry-profiled/config.toml]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Control socket [default: /run/sentry-profiled/control.sock]
+    #[arg(long, value_name = "PATH")]
+    pub control: Option<PathBuf>,
+    /// Folder for journals, spool and store [default: /var/lib/sentry-profiled]
+    #[arg(long, value_name = "DIR")]
+    pub spool: Option<PathBuf>,
+    /// Where the page is served, if a target has no DSN [default: 127.0.0.1:4141, or any free port]
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<std::net::SocketAddr>,
+    /// Where metrics are served in Prometheus' text format [default: nowhere]
+    #[arg(long, value_name = "ADDR")]
+    pub metrics: Option<std::net::SocketAddr>,
+}
+
 /// Does what was typed.
 pub fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
     match arguments.command {
@@ -242,6 +290,25 @@ pub fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
         Some(Command::Export(export)) => ask::export::export(&export),
         Some(Command::Store(store)) => ask::check::store(&store),
         Some(Command::Serve(serve)) => crate::serve::serve(&serve),
+        Some(Command::Daemon(daemon)) => crate::daemon::daemon(&daemon),
+        Some(Command::Check(check)) => operate::check::check(&check),
+        Some(Command::Status(show)) => operate::status(&show),
+        Some(Command::Targets(show)) => operate::targets(&show),
+        Some(Command::Start(run)) => operate::run(&run, true),
+        Some(Command::Stop(run)) => operate::run(&run, false),
+        Some(Command::Reload(control)) => operate::reload(&control),
+        Some(Command::Estimate(estimate)) => operate::estimate::estimate(&estimate),
+        Some(Command::Completions { shell }) => {
+            // Into memory first: whoever reads it may hang up.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "sentry-profiled", &mut script);
+            std::io::stdout().lock().write_all(&script)?;
+            Ok(0)
+        }
+        Some(Command::Man { folder }) => {
+            clap_mangen::generate_to(Arguments::command(), folder)?;
+            Ok(0)
+        }
         Some(Command::Watchdog { heartbeat, agent }) => {
             if sampler::watchdog::run(heartbeat, agent)? {
                 error!(agent, limit = ?HANG_MAX, "Nothing was heard of the sampler while it held a thread; the agent was ended.");
@@ -289,8 +356,6 @@ fn rate(text: &str) -> Result<f64, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     /// Check that the definition holds together, and what durations and rates are taken.

@@ -18,14 +18,21 @@ use serde::Serialize;
 use server::api::status::Check;
 
 use crate::{cli::DoctorArguments, exit::Failure};
+use nix::sys::resource::Resource;
 
 /// `CAP_*` of `include/uapi/linux/capability.h`.
-const CAPABILITIES: [(u32, &str, Weight, &str); 5] = [
+const CAPABILITIES: [(u32, &str, Weight, &str); 6] = [
     (
         19,
         "CAP_SYS_PTRACE",
         Weight::Fail,
         "run as root or grant it; in Kubernetes, securityContext.capabilities.add: [SYS_PTRACE]",
+    ),
+    (
+        2,
+        "CAP_DAC_READ_SEARCH",
+        Weight::Warn,
+        "without it only processes of the agent's own user can be read: others' /proc files are theirs alone, also for a root without it",
     ),
     (
         12,
@@ -43,6 +50,14 @@ const CAPABILITIES: [(u32, &str, Weight, &str); 5] = [
     (14, "CAP_IPC_LOCK", Weight::Warn, "without it the memory that stops write to may be swapped out"),
 ];
 const CAP_SYS_ADMIN: u32 = 21;
+const CAP_DAC_OVERRIDE: u32 = 1;
+/// What we lock in memory.
+const LOCKED_BYTES: u64 = 5 << 20;
+
+/// A hard limit of ours.
+fn limit(of: Resource) -> u64 {
+    nix::sys::resource::getrlimit(of).map_or(0, |(_, hard)| hard)
+}
 
 /// How bad a finding is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
@@ -114,7 +129,13 @@ impl Findings {
     fn machine(&mut self) {
         let held = effective_capabilities();
         for (number, name, weight, hint) in CAPABILITIES {
-            let stands_in = number == 40 && has(held, CAP_SYS_ADMIN);
+            let stands_in = match number {
+                2 => has(held, CAP_DAC_OVERRIDE),
+                40 => has(held, CAP_SYS_ADMIN),
+                23 => limit(Resource::RLIMIT_RTPRIO) >= 1,
+                14 => limit(Resource::RLIMIT_MEMLOCK) >= LOCKED_BYTES,
+                _ => false,
+            };
             if has(held, number) || stands_in {
                 self.ok(format!("{name} is held"));
             } else {
@@ -152,8 +173,7 @@ impl Findings {
     }
 
     fn descriptors(&mut self) {
-        let Ok((_, hard)) = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE) else { return };
-        let threads = hard.saturating_sub(100) / 2;
+        let threads = limit(Resource::RLIMIT_NOFILE).saturating_sub(100) / 2;
         if threads >= 4096 {
             self.ok(format!("descriptors for {threads} threads"));
         } else {

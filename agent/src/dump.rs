@@ -223,6 +223,7 @@ impl Sink for Collect {
             Output::ModuleFile(index, file) => self.naming.module(target, index, file),
             Output::Hint(hint) => self.naming.hint(hint),
             Output::Gone { .. } => seen.gone = true,
+            Output::Board { .. } => {}
         }
     }
 }

@@ -46,6 +46,21 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// What went wrong, without advice.
+    pub fn into_error(self) -> anyhow::Error {
+        match self {
+            Self::Failed(error)
+            | Self::NotPermitted(error, _)
+            | Self::Config(error, _)
+            | Self::Hinted(error, _)
+            | Self::Unreachable(error, _)
+            | Self::Answered { error, .. } => error,
+            Self::Usage(text) => anyhow::anyhow!(text),
+        }
+    }
+}
+
 /// Prints `error:`, `cause:` and `hint:` to stderr. A child's exit code passes through.
 pub fn report(result: Result<u8, Failure>) -> ExitCode {
     match result {

@@ -6,6 +6,7 @@ use std::{
     fs::File,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
         mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     },
     thread::JoinHandle,
@@ -23,6 +24,7 @@ use profile::{
 use sampler::{
     ModuleFile, TargetId,
     modules::{Content, Root},
+    sys::thread_cpu_ns,
 };
 use symbolizer::{Budget, Elf, Fetch, ModuleKey, ModuleSource, Symbolizer, TargetFiles};
 
@@ -68,6 +70,7 @@ enum Request {
     Hint(String),
     Hints(Sender<Vec<String>>),
     Awaits(Sender<bool>),
+    Pace(f64),
 }
 
 /// A handle on the naming thread. The thread ends with the last handle.
@@ -75,6 +78,7 @@ enum Request {
 pub struct Naming {
     requests: Sender<Request>,
     names: Names,
+    cpu_ns: Arc<AtomicU64>,
 }
 
 impl Naming {
@@ -87,12 +91,24 @@ impl Naming {
         let fetch = debuginfod.map(Debuginfod::start).transpose()?.map(Arc::new);
         let (requests, received) = channel();
         let names = Names::default();
-        let shared = Arc::clone(&names);
+        let cpu_ns = Arc::new(AtomicU64::new(0));
+        let (shared, spent) = (Arc::clone(&names), Arc::clone(&cpu_ns));
         let thread = std::thread::Builder::new().name("sp-name".to_owned());
         let thread = thread
-            .spawn(move || Worker::new(settings, patience, fetch, shared).run(&received))
+            .spawn(move || Worker::new(settings, patience, fetch, shared).run(&received, &spent))
             .context("cannot start the naming thread")?;
-        Ok((Self { requests, names }, thread))
+        Ok((Self { requests, names, cpu_ns }, thread))
+    }
+
+    /// From now on names take no more than this share of a core, but for some seconds' worth that may be spent at once: most are
+    /// wanted in the first minute of a target.
+    pub fn pace(&self, share: f64) {
+        drop(self.requests.send(Request::Pace(share)));
+    }
+
+    /// CPU time that names took so far, nanoseconds.
+    pub fn cpu_ns(&self) -> u64 {
+        self.cpu_ns.load(Ordering::Relaxed)
     }
 
     /// A module whose frames will be asked for.
@@ -117,7 +133,12 @@ impl Naming {
 
     /// Waits for what was asked so far, not for ever; then whoever closes a chunk or a recording may ask.
     pub fn namer(&self, target: TargetId) -> Ready<'_> {
-        let ready = Ready { naming: self, target, deadline: Instant::now() + CLOSE_WAIT };
+        self.namer_within(target, CLOSE_WAIT)
+    }
+
+    /// The same, with the longest that is waited.
+    pub fn namer_within(&self, target: TargetId, limit: Duration) -> Ready<'_> {
+        let ready = Ready { naming: self, target, deadline: Instant::now() + limit };
         ready.sync();
         ready
     }
@@ -200,6 +221,39 @@ struct Worker {
     fetch: Option<Arc<Debuginfod>>,
     /// When the symbolizer may drop what is not in use; `None`: it holds nothing of that.
     rest_at: Option<Instant>,
+    pace: Option<Pace>,
+}
+
+/// How much CPU may be spent: so much at once, and so much of each second.
+#[derive(Debug)]
+struct Pace {
+    share: f64,
+    /// Seconds that may be spent at once.
+    left_s: f64,
+    at: Instant,
+    cpu_ns: u64,
+}
+
+impl Pace {
+    /// Seconds of CPU: what a large program's names take.
+    const AT_ONCE_S: f64 = 5.0;
+    /// One wait. Whoever closes a chunk waits for names no longer than for some of these.
+    const WAIT_MAX: Duration = Duration::from_millis(50);
+
+    fn new(share: f64) -> Self {
+        Self { share, left_s: Self::AT_ONCE_S, at: Instant::now(), cpu_ns: thread_cpu_ns() }
+    }
+
+    /// Pays for what was spent since the last call: how long to wait now.
+    #[allow(clippy::cast_precision_loss, reason = "some seconds")]
+    fn pay(&mut self, now: Instant, cpu_ns: u64) -> Duration {
+        let gained = now.saturating_duration_since(self.at).as_secs_f64() * self.share;
+        let spent = cpu_ns.saturating_sub(self.cpu_ns) as f64 / 1e9;
+        (self.at, self.cpu_ns) = (now, cpu_ns);
+        self.left_s = (self.left_s + gained - spent).min(Self::AT_ONCE_S);
+        let wait = (-self.left_s).max(0.0) / self.share.max(0.001);
+        Duration::from_secs_f64(wait.min(1.0)).min(Self::WAIT_MAX)
+    }
 }
 
 impl Worker {
@@ -208,11 +262,20 @@ impl Worker {
         if let Some(fetch) = &fetch {
             symbolizer = symbolizer.with_fetch(Arc::clone(fetch) as Arc<dyn Fetch>);
         }
-        Self { symbolizer, modules: HashMap::new(), names, hints: BTreeSet::new(), patience, fetch, rest_at: None }
+        Self {
+            symbolizer,
+            modules: HashMap::new(),
+            names,
+            hints: BTreeSet::new(),
+            patience,
+            fetch,
+            rest_at: None,
+            pace: None,
+        }
     }
 
     /// Until the last handle is gone.
-    fn run(mut self, requests: &Receiver<Request>) {
+    fn run(mut self, requests: &Receiver<Request>, spent: &AtomicU64) {
         if self.patience == Patience::Background {
             // Names can wait; the target's work cannot.
             let _ = rustix::process::setpriority_process(None, 19);
@@ -229,6 +292,7 @@ impl Worker {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
+            spent.store(thread_cpu_ns(), Ordering::Relaxed);
         }
     }
 
@@ -265,6 +329,7 @@ impl Worker {
                 });
             }
             Request::Sync(reply) => drop(reply.send(())),
+            Request::Pace(share) => self.pace = Some(Pace::new(share)),
             Request::Hint(hint) => drop(self.hints.insert(hint)),
             Request::Hints(reply) => {
                 drop(reply.send(self.hints.iter().cloned().chain(self.symbolizer.hints()).collect()));
@@ -304,6 +369,10 @@ impl Worker {
                 None => unnamed(Missing::NoModule),
             };
             self.names().insert((target, frame), named);
+            let wait = self.pace.as_mut().map_or(Duration::ZERO, |pace| pace.pay(Instant::now(), thread_cpu_ns()));
+            if !wait.is_zero() {
+                std::thread::sleep(wait);
+            }
         }
     }
 
@@ -332,6 +401,19 @@ impl TargetFiles for InRoot {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Check that so much is free at once, and that what is spent beyond is waited for.
+    #[test]
+    fn pacing() {
+        let began = Instant::now();
+        let mut pace = Pace { share: 0.1, left_s: Pace::AT_ONCE_S, at: began, cpu_ns: 0 };
+        let mut pay = |wall_ms: u64, cpu_ms: u64| pace.pay(began + Duration::from_millis(wall_ms), cpu_ms * 1_000_000);
+        assert_eq!(pay(4000, 4000), Duration::ZERO);
+        assert_eq!(pay(6000, 5600), Duration::ZERO, "0.6 s were gained");
+        assert_eq!(pay(6000, 5602), Duration::from_millis(20));
+        assert_eq!(pay(6020, 5602), Duration::ZERO);
+        assert_eq!(pay(6020, 6602), Pace::WAIT_MAX);
+    }
 
     /// Check that the thread sleeps until it is asked when there is nothing to drop, and wakes up to drop what names left.
     #[test]

@@ -2,7 +2,7 @@
 //! and hands them to the outlet.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     error::Error,
     path::PathBuf,
     sync::{
@@ -15,21 +15,26 @@ use std::{
 
 use anyhow::Context;
 use profile::{
-    chunk::{Chunk, Platform, SessionInfo},
+    board::{Board, WindowKind},
+    chunk::SessionInfo,
     counters::Counters,
     feed::Event,
+    id::{Pid, ProfilerId},
     record::Recorded,
 };
 use sampler::{Output, Sink, TargetId};
 use tracing::warn;
+use uuid::Uuid;
 
 use crate::{
     clocks,
+    hours::{Hours, Kind},
     naming::Naming,
     outlet::{Outlet, discard},
     report::{Report, Summary},
-    session::{ClosedChunk, Keep, Session},
-    ship::{Journal, journal::Closed},
+    session::{ClosedChunk, Course, Keep, Session, Turned},
+    shelf::Shelf,
+    ship::Journal,
 };
 
 /// With no event for this long, what the journal holds back is written.
@@ -56,16 +61,62 @@ pub struct Progress {
     pub chunks: usize,
 }
 
+/// A session that begins.
+#[derive(Debug)]
+pub struct Opening {
+    /// What its chunks say.
+    pub info: SessionInfo,
+    /// Told at the end also when nothing of it was sampled.
+    pub given: bool,
+    /// When it profiles.
+    pub course: Course,
+    /// Where its chunks go.
+    pub outlet: Outlet,
+    /// Where it keeps its journal; `None`: it has none.
+    pub journals: Option<PathBuf>,
+    /// A chunk in which nothing ran is not sent.
+    pub skip_idle: bool,
+}
+
 enum Message {
-    /// Told at the end also when nothing of it was sampled, if `given`.
-    Open {
-        id: TargetId,
-        info: Box<SessionInfo>,
-        given: bool,
-    },
+    Open(TargetId, Box<Opening>),
     Output(TargetId, Output),
     /// A moment at which the chunk that is due can be closed.
     Close(TargetId),
+    /// The operator starts a run, or ends it.
+    Run(TargetId, Option<ProfilerId>, u64),
+    /// Nothing is read of it from now on, or it is again.
+    Suspend(TargetId, bool, u64),
+}
+
+/// A session, and what the pipeline must know to keep what comes of it.
+#[derive(Debug)]
+struct Open {
+    session: Session,
+    pid: Pid,
+    given: bool,
+    outlet: Outlet,
+    skip_idle: bool,
+    chunks: u64,
+}
+
+/// How a session goes, as of its last second.
+#[derive(Clone, Debug, Default)]
+pub struct SessionProgress {
+    /// The profiler id of the chunk that is open.
+    pub running: Option<ProfilerId>,
+    /// Since the session began.
+    pub counters: Counters,
+    /// Microseconds that its threads were held stopped.
+    pub stopped_us: u64,
+    /// The agent's CPU time for it, microseconds.
+    pub agent_cpu_us: u64,
+    /// Ticks.
+    pub ticks: u64,
+    /// Live threads.
+    pub threads: usize,
+    /// Chunks that were closed.
+    pub chunks: u64,
 }
 
 /// What came of all sessions, in the order in which they ended.
@@ -83,47 +134,77 @@ pub struct Pipeline {
     messages: Sender<Message>,
     due: Due,
     progress: Arc<Mutex<Progress>>,
+    sessions: Arc<Mutex<BTreeMap<TargetId, SessionProgress>>>,
     ended: Ended,
+    resting: Ended,
     thread: JoinHandle<Finished>,
 }
 
-/// Targets whose session has ended since it was last asked.
+/// Targets whose session has ended, or needs no samples, since it was last asked.
 type Ended = Arc<Mutex<Vec<TargetId>>>;
 /// Targets whose chunk is due.
 type Due = Arc<Mutex<HashSet<TargetId>>>;
 
 impl Pipeline {
     /// Starts the thread.
-    pub fn start(keep: Keep, naming: Naming, outlet: Outlet, journals: Option<PathBuf>) -> anyhow::Result<Self> {
+    pub fn start(keep: Keep, naming: Naming, shelf: Arc<Shelf>, hours: Arc<Hours>) -> anyhow::Result<Self> {
         let (messages, received) = channel();
-        let (due, ended) = (Due::default(), Ended::default());
+        let (due, ended, resting) = (Due::default(), Ended::default(), Ended::default());
         let progress = Arc::new(Mutex::new(Progress::default()));
+        let sessions = Arc::new(Mutex::new(BTreeMap::new()));
         let thread = std::thread::Builder::new().name("sp-pipeline".to_owned());
         let mut work = Work {
             keep,
             naming,
-            outlet,
-            journals,
+            shelf,
+            hours,
             due: Arc::clone(&due),
             progress: Arc::clone(&progress),
+            told: Arc::clone(&sessions),
             ended: Arc::clone(&ended),
+            resting: Arc::clone(&resting),
             past: Progress::default(),
             sessions: BTreeMap::new(),
             finished: Finished::default(),
         };
         let thread = thread.spawn(move || work.run(&received)).context("cannot start the pipeline")?;
-        Ok(Self { messages, due, progress, ended, thread })
+        Ok(Self { messages, due, progress, sessions, ended, resting, thread })
     }
 
     /// What the sampler writes to.
     pub fn sink(&self) -> Box<dyn Sink> {
-        Box::new(ToPipeline { messages: self.messages.clone(), due: Arc::clone(&self.due), closed: HashSet::new() })
+        Box::new(ToPipeline {
+            messages: self.messages.clone(),
+            due: Arc::clone(&self.due),
+            closed: HashSet::new(),
+            runs: HashMap::new(),
+        })
     }
 
-    /// Makes a target known, before it is added to the sampler. A session without a single sample is told at the end
-    /// only if its target was `given`.
-    pub fn open(&self, id: TargetId, info: SessionInfo, given: bool) {
-        drop(self.messages.send(Message::Open { id, info: Box::new(info), given }));
+    /// Makes a target known, before it is added to the sampler.
+    pub fn open(&self, id: TargetId, opening: Opening) {
+        drop(self.messages.send(Message::Open(id, Box::new(opening))));
+    }
+
+    /// The operator starts a run of a session that is told when to profile, at `at_ns`, or ends it: `None`. Stacks defined
+    /// before are not named in it.
+    pub fn run(&self, id: TargetId, run: Option<ProfilerId>, at_ns: u64) {
+        drop(self.messages.send(Message::Run(id, run, at_ns)));
+    }
+
+    /// From `at_ns` on nothing is read of a session's target, or it is again: a run ends, and goes on.
+    pub fn suspend(&self, id: TargetId, suspended: bool, at_ns: u64) {
+        drop(self.messages.send(Message::Suspend(id, suspended, at_ns)));
+    }
+
+    /// How each session goes.
+    pub fn sessions(&self) -> BTreeMap<TargetId, SessionProgress> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Who needs no samples until its board changes, since the last call.
+    pub fn resting(&self) -> Vec<TargetId> {
+        std::mem::take(&mut self.resting.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Whose session has ended since the last call.
@@ -149,11 +230,24 @@ struct ToPipeline {
     due: Due,
     /// Targets whose chunk was closed, but whose stacks are still to be forgotten: before the next sample, that is.
     closed: HashSet<TargetId>,
+    /// By whose board which run goes on: the stacks of one are not those of the next.
+    runs: HashMap<TargetId, Option<(Uuid, WindowKind)>>,
 }
 
 impl ToPipeline {
     fn is_due(&self, target: TargetId) -> bool {
         self.due.lock().unwrap_or_else(PoisonError::into_inner).remove(&target)
+    }
+
+    /// A board may end a run and begin another: its stacks are to be defined anew, so that its journal can be read alone.
+    fn board(&mut self, target: TargetId, bytes: &[u8]) {
+        let board = Board::read(bytes).unwrap_or_default();
+        let last = board.open().rev().find(|window| window.kind == WindowKind::Run);
+        let first = last.or_else(|| board.open().find(|window| window.is_mark()));
+        let run = first.map(|window| (window.id, window.kind));
+        if self.runs.insert(target, run) != Some(run) {
+            self.closed.insert(target);
+        }
     }
 
     fn close(&self, target: TargetId) {
@@ -166,6 +260,11 @@ impl Sink for ToPipeline {
     /// would be forgotten. Its chunk closes there.
     fn output(&mut self, target: TargetId, output: Output) {
         let is_rest = matches!(output, Output::Event(Event::Cost { .. }));
+        match &output {
+            Output::Board { bytes, .. } => self.board(target, bytes),
+            Output::Gone { .. } => drop(self.runs.remove(&target)),
+            _ => {}
+        }
         drop(self.messages.send(Message::Output(target, output)));
         if is_rest && self.is_due(target) {
             self.close(target);
@@ -185,16 +284,16 @@ impl Sink for ToPipeline {
 struct Work {
     keep: Keep,
     naming: Naming,
-    outlet: Outlet,
-    /// Where every session keeps its journal; `None`: none does.
-    journals: Option<PathBuf>,
+    shelf: Arc<Shelf>,
+    hours: Arc<Hours>,
     due: Due,
     progress: Arc<Mutex<Progress>>,
+    told: Arc<Mutex<BTreeMap<TargetId, SessionProgress>>>,
     ended: Ended,
+    resting: Ended,
     /// The sum of the sessions that have ended.
     past: Progress,
-    /// Each with whether its target was given.
-    sessions: BTreeMap<TargetId, (Session, bool)>,
+    sessions: BTreeMap<TargetId, Open>,
     finished: Finished,
 }
 
@@ -203,7 +302,7 @@ impl Work {
         loop {
             match messages.recv_timeout(FLUSH_EVERY) {
                 Ok(message) => self.work(message),
-                Err(RecvTimeoutError::Timeout) => self.sessions.values_mut().for_each(|(session, _)| session.flush()),
+                Err(RecvTimeoutError::Timeout) => self.sessions.values_mut().for_each(|open| open.session.flush()),
                 Err(RecvTimeoutError::Disconnected) => return std::mem::take(&mut self.finished),
             }
         }
@@ -211,66 +310,117 @@ impl Work {
 
     fn work(&mut self, message: Message) {
         match message {
-            Message::Open { id, info, given } => {
-                let journal = self.journals.as_deref().filter(|_| self.keep.chunks).and_then(|folder| {
-                    let journal = Journal::create(folder, &info, info.anchor.monotonic_ns);
-                    let told = journal.inspect_err(|error| {
-                        warn!(error = error as &dyn Error, "No journal: a crash would lose the open chunk.");
-                    });
-                    told.ok()
-                });
-                let session = Session::new(id, *info, self.keep, self.naming.clone(), journal);
-                self.sessions.insert(id, (session, given));
-            }
+            Message::Open(id, opening) => self.open(id, *opening),
             Message::Output(id, Output::Event(event)) => self.event(id, &event),
             Message::Output(id, Output::ModuleFile(index, file)) => self.naming.module(id, index, file),
             Message::Output(_, Output::Hint(hint)) => self.naming.hint(hint),
+            Message::Output(id, Output::Board { at_ns, bytes }) => {
+                let board = Board::read(&bytes).unwrap_or_default();
+                self.turn(id, |session| session.noted(board, at_ns));
+            }
             Message::Output(id, Output::Gone { at_ns }) => self.gone(id, at_ns),
+            Message::Run(id, run, at_ns) => self.turn(id, |session| session.forced(run, at_ns)),
+            Message::Suspend(id, is, at_ns) => self.turn(id, |session| session.suspended(is, at_ns)),
             Message::Close(id) => {
-                if let Some((session, _)) = self.sessions.get_mut(&id) {
-                    let closed = session.close(clocks::now());
-                    self.keep(closed);
+                if let Some(closed) = self.sessions.get_mut(&id).and_then(|open| open.session.close(clocks::now())) {
+                    self.keep(id, closed);
                 }
             }
         }
     }
 
+    fn open(&mut self, id: TargetId, opening: Opening) {
+        let Opening { info, given, course, outlet, journals, skip_idle } = opening;
+        let wants_journal = self.keep.chunks && !matches!(course, Course::Transactions(_));
+        let journal = journals.as_deref().filter(|_| wants_journal).and_then(|folder| {
+            let journal = Journal::create(folder, &info, info.anchor.monotonic_ns);
+            let told = journal.inspect_err(|error| {
+                warn!(error = error as &dyn Error, "No journal: a crash would lose the open chunk.");
+            });
+            told.ok()
+        });
+        let pid = info.pid;
+        let mut session = Session::new(id, info, self.keep, self.naming.clone(), journal);
+        if !matches!(course, Course::Always) {
+            let (told, journal) = session.told(course);
+            session = told;
+            discard(journal);
+        }
+        self.sessions.insert(id, Open { session, pid, given, outlet, skip_idle, chunks: 0 });
+    }
+
+    /// Tells a session something, and keeps what comes of it.
+    fn turn(&mut self, id: TargetId, tell: impl FnOnce(&mut Session) -> Turned) {
+        let Some(open) = self.sessions.get_mut(&id) else { return };
+        let turned = tell(&mut open.session);
+        self.take(id, turned);
+        self.show_session(id);
+    }
+
+    fn take(&mut self, id: TargetId, turned: Turned) {
+        let Some(open) = self.sessions.get(&id) else { return };
+        for (profile, told) in turned.profiles {
+            self.shelf.put(open.pid, profile, told);
+        }
+        turned.closed.into_iter().for_each(|closed| self.keep(id, closed));
+    }
+
     fn event(&mut self, id: TargetId, event: &Event) {
-        let Some((session, _)) = self.sessions.get_mut(&id) else { return };
+        let Some(open) = self.sessions.get_mut(&id) else { return };
         // Once a second, which costs a microsecond.
-        let clocks_stepped = matches!(event, Event::Cost { .. }) && session.compare_clocks(&clocks::now());
-        if session.apply(event) || clocks_stepped {
+        let clocks_stepped = matches!(event, Event::Cost { .. }) && open.session.compare_clocks(&clocks::now());
+        if open.session.apply(event) || clocks_stepped {
             self.due.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
         }
-        if matches!(event, Event::Cost { .. }) {
-            self.show_live(id);
-            self.show();
+        match event {
+            Event::Tick { at_ns } => self.cut_overdue(id, *at_ns),
+            Event::Cost { .. } => {
+                self.show_live(id);
+                self.show_session(id);
+                self.show();
+            }
+            _ => {}
         }
+    }
+
+    fn cut_overdue(&mut self, id: TargetId, at_ns: u64) {
+        let Some(open) = self.sessions.get_mut(&id) else { return };
+        let (turned, rests) = open.session.overdue(at_ns);
+        if rests {
+            self.resting.lock().unwrap_or_else(PoisonError::into_inner).push(id);
+        }
+        self.take(id, turned);
     }
 
     /// Once a second: what came since, for those who look at the page.
     fn show_live(&mut self, id: TargetId) {
-        let Outlet::Keep(local) = &self.outlet else { return };
-        let Some((session, _)) = self.sessions.get_mut(&id) else { return };
+        let Some(open) = self.sessions.get_mut(&id) else { return };
+        let Outlet::Keep(local) = &open.outlet else { return };
         if !local.live().is_watched() {
-            return session.unwatch();
+            return open.session.unwatch();
         }
-        if let Some(piece) = session.piece() {
+        if let Some(piece) = open.session.piece() {
             local.show(&piece);
         }
     }
 
     fn gone(&mut self, id: TargetId, at_ns: u64) {
-        let Some((mut session, given)) = self.sessions.remove(&id) else { return };
-        let closed = session.end(at_ns);
-        if session.sampled || given {
-            self.sum_up(&mut session, at_ns);
-            self.keep(closed);
+        let Some(open) = self.sessions.get_mut(&id) else { return };
+        let closed = open.session.end(at_ns);
+        let is_told = open.session.sampled || open.given;
+        if is_told {
+            closed.into_iter().for_each(|closed| self.keep(id, closed));
         } else {
-            discard(closed.journal);
+            discard(closed.and_then(|closed| closed.journal));
+        }
+        let Some(Open { mut session, pid, .. }) = self.sessions.remove(&id) else { return };
+        if is_told {
+            self.sum_up(&mut session, at_ns);
         }
         add(&mut self.past, &session);
         self.naming.gone(id);
+        self.shelf.forget(pid);
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
         self.show();
         self.ended.lock().unwrap_or_else(PoisonError::into_inner).push(id);
     }
@@ -288,28 +438,49 @@ impl Work {
         }
     }
 
-    fn keep(&mut self, closed: ClosedChunk) {
-        self.keep_chunk(closed.chunk, closed.journal, &closed.platform);
-        if let Outlet::Keep(local) = &self.outlet {
-            local.live().forget(closed.profiler_id);
+    fn keep(&mut self, id: TargetId, closed: ClosedChunk) {
+        let Some(open) = self.sessions.get_mut(&id) else { return };
+        let ClosedChunk { profiler_id, chunk, journal, platform, is_idle } = closed;
+        match chunk {
+            Some(chunk) => {
+                let span_us = chunk.end_unix_ns.saturating_sub(chunk.start_unix_ns) / 1000;
+                let ships = matches!(open.outlet, Outlet::Ship(_));
+                if ships && is_idle && open.skip_idle {
+                    self.hours.count(span_us, Kind::Skipped);
+                    discard(journal);
+                } else {
+                    self.hours.count(span_us, if is_idle { Kind::Idle } else { Kind::Busy });
+                    open.outlet.take(chunk, journal);
+                }
+                open.chunks += 1;
+                self.lock().chunks += 1;
+            }
+            None if self.keep.chunks => open.outlet.nothing(platform.as_str(), journal),
+            None => {}
+        }
+        if let Some(Outlet::Keep(local)) = self.sessions.get(&id).map(|open| &open.outlet) {
+            local.live().forget(profiler_id);
         }
     }
 
-    fn keep_chunk(&mut self, chunk: Option<Chunk>, journal: Option<Closed>, platform: &Platform) {
-        match chunk {
-            Some(chunk) => {
-                self.outlet.take(chunk, journal);
-                self.lock().chunks += 1;
-            }
-            None if self.keep.chunks => self.outlet.nothing(platform.as_str(), journal),
-            None => {}
-        }
+    fn show_session(&self, id: TargetId) {
+        let Some(Open { session, chunks, .. }) = self.sessions.get(&id) else { return };
+        let progress = SessionProgress {
+            running: session.is_running().then_some(session.profiler_id),
+            counters: session.counters.clone(),
+            stopped_us: session.stopped_us,
+            agent_cpu_us: session.agent_cpu_us,
+            ticks: session.ticks,
+            threads: session.states.len(),
+            chunks: *chunks,
+        };
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(id, progress);
     }
 
     fn show(&self) {
         let mut progress = self.lock();
         *progress = Progress { chunks: progress.chunks, processes: self.sessions.len(), ..self.past.clone() };
-        for (session, _) in self.sessions.values() {
+        for Open { session, .. } in self.sessions.values() {
             add(&mut progress, session);
             let running = session.states.values().filter(|state| !state.is_blocked()).count();
             progress.running += running;
@@ -339,7 +510,7 @@ mod tests {
     fn play(script: &str) -> String {
         let (messages, received) = channel();
         let due = Due::default();
-        let mut sink = ToPipeline { messages, due: Arc::clone(&due), closed: HashSet::new() };
+        let mut sink = ToPipeline { messages, due: Arc::clone(&due), closed: HashSet::new(), runs: HashMap::new() };
         let target = TargetId(1);
         due.lock().unwrap().insert(target);
         let mut seen = Vec::new();

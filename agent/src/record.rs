@@ -19,7 +19,7 @@ use crate::{
 /// Profiles, then writes.
 pub fn record(arguments: &RecordArguments) -> Result<u8, Failure> {
     need_target(&arguments.target)?;
-    let settings = settings::of_sampling(&arguments.target)?;
+    let loaded = settings::of_sampling(&arguments.target)?;
     // Opened first: a path that cannot be written should not cost a recording.
     let mut out = write_file(&arguments.output)?;
     let chunks = Arc::new(Mutex::new(Vec::new()));
@@ -27,7 +27,7 @@ pub fn record(arguments: &RecordArguments) -> Result<u8, Failure> {
     let outlet = if sentry { Outlet::Collect(Arc::clone(&chunks)) } else { Outlet::Nowhere };
     let plan = Plan {
         target: &arguments.target,
-        settings: &settings,
+        loaded: &loaded,
         keep: Keep { chunks: sentry, recording: true, whole: true },
         outlet,
         journals: None,

@@ -12,31 +12,29 @@ use std::{
 };
 
 use anyhow::Context;
+use config::{Loaded, TargetOptions, Told};
 use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::signal::{Signal, raise},
 };
-use profile::{
-    chunk::{Platform, SessionInfo},
-    id::{Pid, ProfilerId},
-    record::Recorded,
-};
+use profile::{chunk::SessionInfo, id::Pid, record::Recorded};
 use sampler::{Sampler, Target, TargetId};
 use tracing::warn;
 
 use crate::{
     cli::{RunArguments, TargetArguments},
-    clocks,
     exit::Failure,
+    facts::{Pod, ProcessFacts},
     family::{Children, Family, Role},
+    info::session_info,
     launch::{self, Launched},
     local::Local,
     naming::{Naming, Patience},
     outlet::Outlet,
-    pipeline::{Finished, Pipeline},
+    pipeline::{Finished, Opening, Pipeline},
     recover::recover_all,
     report::Report,
-    session::Keep,
+    session::{Course, Keep},
     settings,
     ship::Shipper,
     startup::{self, Signals},
@@ -55,7 +53,7 @@ pub struct Plan<'a> {
     /// Whom to sample and for how long.
     pub target: &'a TargetArguments,
     /// How, and what every session says.
-    pub settings: &'a config::Settings,
+    pub loaded: &'a Loaded,
     /// What is kept.
     pub keep: Keep,
     /// Where chunks go.
@@ -95,26 +93,29 @@ pub struct Done {
 /// The top-level command.
 pub fn run(arguments: &RunArguments) -> Result<u8, Failure> {
     need_target(&arguments.target)?;
-    let settings = settings::of_run(arguments)?;
-    settings::platform(&settings)?;
-    match settings::shipping(&settings)? {
-        Some(ship) => run_and_ship(arguments, &settings, &Arc::new(Shipper::start(ship)?)),
-        None => run_and_show(arguments, &settings, &Arc::new(Local::start(&settings)?)),
+    let loaded = settings::of_run(arguments)?;
+    // Before the first thread: one that does not block a signal would take it, and it would end us undrained.
+    drop(startup::block_signals()?);
+    let of = loaded.of_pid(&TargetOptions::default());
+    settings::platform(&of)?;
+    match settings::shipping(&loaded.settings, &of)? {
+        Some(ship) => run_and_ship(arguments, &loaded, &Arc::new(Shipper::start(ship)?)),
+        None => run_and_show(arguments, &loaded, &Arc::new(Local::start(&loaded.settings)?)),
     }
 }
 
-fn run_and_ship(arguments: &RunArguments, settings: &config::Settings, shipper: &Arc<Shipper>) -> Result<u8, Failure> {
-    let plan = plan(arguments, settings, Outlet::Ship(Arc::clone(shipper)), false);
+fn run_and_ship(arguments: &RunArguments, loaded: &Loaded, shipper: &Arc<Shipper>) -> Result<u8, Failure> {
+    let plan = plan(arguments, loaded, Outlet::Ship(Arc::clone(shipper)), false);
     let done = profile(&plan)?;
-    crate::status::print_shipped(&done, &shipper.drain(settings.shipping.drain.0));
+    crate::status::print_shipped(&done, &shipper.drain(loaded.settings.shipping.drain.0));
     crate::status::print_hottest(&done, None);
     Ok(done.code)
 }
 
 /// Without a DSN: everything is kept here, and a page shows it while it comes. On a terminal the page stays when the target
 /// has ended.
-fn run_and_show(arguments: &RunArguments, settings: &config::Settings, local: &Arc<Local>) -> Result<u8, Failure> {
-    let plan = plan(arguments, settings, Outlet::Keep(Arc::clone(local)), true);
+fn run_and_show(arguments: &RunArguments, loaded: &Loaded, local: &Arc<Local>) -> Result<u8, Failure> {
+    let plan = plan(arguments, loaded, Outlet::Keep(Arc::clone(local)), true);
     let done = profile(&plan)?;
     crate::status::print_hottest(&done, local.folder());
     if arguments.open || crate::status::is_watched() {
@@ -124,13 +125,13 @@ fn run_and_show(arguments: &RunArguments, settings: &config::Settings, local: &A
     Ok(done.code)
 }
 
-fn plan<'p>(arguments: &'p RunArguments, settings: &'p config::Settings, outlet: Outlet, recording: bool) -> Plan<'p> {
+fn plan<'p>(arguments: &'p RunArguments, loaded: &'p Loaded, outlet: Outlet, recording: bool) -> Plan<'p> {
     Plan {
         target: &arguments.target,
-        settings,
+        loaded,
         keep: Keep { chunks: true, recording, whole: false },
         outlet,
-        journals: Some(settings::journals(&settings::state_folder(settings))),
+        journals: Some(settings::journals(&settings::state_folder(&loaded.settings))),
         open: arguments.open,
     }
 }
@@ -152,7 +153,7 @@ pub fn need_target(target: &TargetArguments) -> Result<(), Failure> {
 
 /// Samples the targets of `plan` until they end, a signal, or the duration.
 pub fn profile(plan: &Plan<'_>) -> Result<Done, Failure> {
-    let debuginfod = settings::debuginfod(plan.settings)?;
+    let debuginfod = settings::debuginfod(&plan.loaded.settings)?;
     let signals = startup::block_signals()?;
     let mut launched = match plan.target.command.as_slice() {
         [] => None,
@@ -168,8 +169,8 @@ pub fn profile(plan: &Plan<'_>) -> Result<Done, Failure> {
     let (naming, naming_thread) =
         Naming::start(symbolizer::Settings::default(), Patience::Background, debuginfod.as_ref())?;
     let recovery = start_recovery(plan, &naming)?;
-    let pipeline = Pipeline::start(plan.keep, naming.clone(), plan.outlet.clone(), plan.journals.clone())?;
-    let sampling = settings::sampling(plan.settings);
+    let pipeline = Pipeline::start(plan.keep, naming.clone(), Arc::default(), Arc::default())?;
+    let sampling = settings::sampling(&plan.loaded.settings);
     let rate_hz = sampling.rate_hz;
     let sampler = Sampler::start(sampling, heartbeat, pipeline.sink())?;
     let mut at_work = AtWork { plan, sampler, pipeline, family: Family::new(!plan.target.no_children) };
@@ -243,7 +244,15 @@ impl AtWork<'_> {
 
     fn add(&mut self, target: Target, paused: bool, given: bool) -> Result<TargetId, Failure> {
         let id = self.sampler.reserve();
-        self.pipeline.open(id, session_info(self.plan, &target, paused)?, given);
+        let opening = Opening {
+            info: info_of(self.plan, &target, paused)?,
+            given,
+            course: Course::Always,
+            outlet: self.plan.outlet.clone(),
+            journals: self.plan.journals.clone(),
+            skip_idle: false,
+        };
+        self.pipeline.open(id, opening);
         self.sampler.add(id, target, paused)?;
         Ok(id)
     }
@@ -332,41 +341,13 @@ fn tell_tracer(pid: Pid) {
 }
 
 /// Of a child at the gate it tells what the child will become.
-fn session_info(plan: &Plan<'_>, target: &Target, at_gate: bool) -> Result<SessionInfo, Failure> {
+fn info_of(plan: &Plan<'_>, target: &Target, at_gate: bool) -> Result<SessionInfo, Failure> {
     let program = if at_gate { launch::program(&plan.target.command) } else { None };
-    let rate_hz = plan.settings.sampling.rate_hz.get();
-    let mut info = SessionInfo::new(ProfilerId(uuid::Uuid::new_v4()), clocks::now(), rate_hz, target.pid);
-    info.release.clone_from(&plan.settings.output.release);
-    info.environment.clone_from(&plan.settings.output.environment);
-    let chosen = settings::platform(plan.settings)?;
-    info.platform_is_chosen = chosen.is_some();
-    info.platform = chosen.unwrap_or_else(|| platform_of(target, program.as_deref()));
-    info.in_app = settings::in_app(plan.settings);
-    info.naming = settings::naming(plan.settings);
-    info.host = nix::unistd::gethostname().ok().map(|name| name.to_string_lossy().into_owned());
-    info.exe = Some(program.as_ref().unwrap_or(&target.exe).to_string_lossy().into_owned());
-    info.cwd = working_directory(target.pid);
-    info.project_root.clone_from(&plan.settings.python.project_root);
-    info.filter = settings::filter(plan.settings);
-    info.keep_interpreter_frames = plan.settings.python.keep_interpreter_frames;
-    Ok(info)
-}
-
-/// Where a target works now, as it sees it: behind its own root. The leader may have ended, so it is that of a live thread.
-fn working_directory(pid: Pid) -> Option<String> {
-    let folder = PathBuf::from(format!("/proc/{pid}/task/{}", sampler::target::live_thread(pid)?));
-    let (cwd, root) = (folder.join("cwd").read_link().ok()?, folder.join("root").read_link().ok()?);
-    let inside = Path::new("/").join(cwd.strip_prefix(root).unwrap_or(&cwd));
-    inside.into_os_string().into_string().ok()
-}
-
-/// A program that rustc made says so in its `.comment` section or by its runtime's names. Python is seen by what runs.
-fn platform_of(target: &Target, program: Option<&Path>) -> Platform {
-    let is_rust = match program {
-        Some(program) => File::open(program).is_ok_and(sampler::target::is_rust_file),
-        None => sampler::target::is_rust(target),
-    };
-    if is_rust { Platform::RUST } else { Platform::NATIVE }
+    let pod = Pod::default();
+    let facts = ProcessFacts::new(target.pid, false, &pod);
+    let environment = Told::by_environment(&facts, &plan.loaded.settings.daemon.dsn_hosts);
+    let of = plan.loaded.of_pid(&environment.options);
+    session_info(&plan.loaded.settings, &of, target, program.as_deref())
 }
 
 /// The command's own exit code, 128 + signal as a shell has it. When our time was up before the command's, it goes on.
@@ -395,17 +376,4 @@ pub(crate) fn write_file(path: &Path) -> anyhow::Result<Box<dyn std::io::Write>>
     }
     let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
     Ok(Box::new(std::io::BufWriter::new(file)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Check our own working directory, behind our own root.
-    #[test]
-    fn working_directories() {
-        let ours = Pid(i32::try_from(std::process::id()).unwrap());
-        let cwd = std::env::current_dir().unwrap();
-        assert_eq!(working_directory(ours).map(PathBuf::from), Some(cwd));
-    }
 }

@@ -4,9 +4,11 @@
 use std::{
     collections::{HashMap, HashSet},
     error::Error,
+    time::Duration,
 };
 
 use profile::{
+    board::Board,
     chunk::{Anchor, BYTES_ASKED, Chunk, ChunkBuilder, Platform, SPAN_ASKED_NS, SessionInfo},
     counters::Counters,
     feed::Event,
@@ -22,11 +24,14 @@ use crate::{
     clocks,
     naming::Naming,
     report::Summary,
+    schedule::{Run, Runs, Step, Transaction, Transactions},
     ship::{Journal, journal::Closed},
 };
 
 /// Names of more frames than these are not held from chunk to chunk; who needs one again asks again.
 const ASKED_MAX: usize = 100_000;
+/// How long a transaction's profile may wait for names: its process waits for it for 2 s.
+const TRANSACTION_WAIT: Duration = Duration::from_millis(800);
 
 /// What is kept of a target.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -50,6 +55,39 @@ pub struct ClosedChunk {
     pub journal: Option<Closed>,
     /// For the count of what was not sent.
     pub platform: Platform,
+    /// Nothing ran while it was open.
+    pub is_idle: bool,
+}
+
+/// When a session profiles.
+#[derive(Debug, Default)]
+pub enum Course {
+    /// From its beginning to its end.
+    #[default]
+    Always,
+    /// When its process or its operator says so.
+    Told(Told),
+    /// For transactions, each with a profile of its own. No chunks.
+    Transactions(Transactions),
+}
+
+/// A session that is told when to profile.
+#[derive(Debug, Default)]
+pub struct Told {
+    runs: Runs,
+    /// Begins with the first tick after its start.
+    next: Option<Run>,
+    /// A chunk is open.
+    is_running: bool,
+}
+
+/// What came of telling a session something.
+#[derive(Debug, Default)]
+pub struct Turned {
+    /// Of runs that ended.
+    pub closed: Vec<ClosedChunk>,
+    /// Profiles of transactions, by their ids; `None`: too little was seen.
+    pub profiles: Vec<(uuid::Uuid, Option<serde_json::Value>)>,
 }
 
 /// A target being profiled.
@@ -65,6 +103,7 @@ pub struct Session {
     live: Option<ChunkBuilder>,
     recording: Option<Recording>,
     naming: Naming,
+    course: Course,
     asked: HashSet<NativeFrame>,
     /// The clocks of the open chunk.
     anchor: Anchor,
@@ -93,6 +132,8 @@ pub struct Session {
     pub sampled: bool,
     /// Each live thread's last state.
     pub states: HashMap<Tid, State>,
+    /// A thread was on a CPU or ready to run since the last chunk was closed.
+    awake: bool,
 }
 
 impl Session {
@@ -112,6 +153,7 @@ impl Session {
             live: None,
             recording: keep.recording.then(|| Recording::new(info)),
             naming,
+            course: Course::Always,
             asked: HashSet::new(),
             start_ns: start,
             last_tick: start,
@@ -125,13 +167,128 @@ impl Session {
             ticks: 0,
             sampled: false,
             states: HashMap::new(),
+            awake: false,
         }
+    }
+
+    /// The same, profiling only when told. Gives the journal of the chunk that was open, to be deleted.
+    pub fn told(mut self, course: Course) -> (Self, Option<Closed>) {
+        self.course = course;
+        let journal = self.journal.as_mut().and_then(Journal::suspend);
+        (self, journal)
+    }
+
+    /// Whether a chunk is open.
+    pub fn is_running(&self) -> bool {
+        match &self.course {
+            Course::Always => true,
+            Course::Told(told) => told.is_running,
+            Course::Transactions(_) => false,
+        }
+    }
+
+    /// The process's board is another, as was seen at `at_ns`.
+    pub fn noted(&mut self, board: Board, at_ns: u64) -> Turned {
+        match &mut self.course {
+            Course::Always => Turned::default(),
+            Course::Told(told) => {
+                let steps = told.runs.noted(board, at_ns);
+                self.take_steps(steps)
+            }
+            Course::Transactions(transactions) => {
+                let was_idle = transactions.first_start_ns().is_none();
+                let ended = transactions.noted(&board, at_ns);
+                if let (true, Some(start_ns), Some(builder)) =
+                    (was_idle, transactions.first_start_ns(), &mut self.builder)
+                {
+                    builder.begin(self.profiler_id, clocks::now(), start_ns, false);
+                }
+                Turned { profiles: self.cut(ended), ..Turned::default() }
+            }
+        }
+    }
+
+    /// The operator starts a run, or ends it: `None`.
+    pub fn forced(&mut self, id: Option<ProfilerId>, at_ns: u64) -> Turned {
+        let Course::Told(told) = &mut self.course else { return Turned::default() };
+        let steps = told.runs.forced(id, at_ns);
+        self.take_steps(steps)
+    }
+
+    /// From `at_ns` on nothing is read, or it is again.
+    pub fn suspended(&mut self, suspended: bool, at_ns: u64) -> Turned {
+        let Course::Told(told) = &mut self.course else { return Turned::default() };
+        let steps = told.runs.suspended(suspended, at_ns);
+        self.take_steps(steps)
+    }
+
+    fn take_steps(&mut self, steps: Vec<Step>) -> Turned {
+        let mut turned = Turned::default();
+        for step in steps {
+            match step {
+                Step::End { at_ns } => turned.closed.extend(self.end_run(at_ns)),
+                Step::Begin(run) => {
+                    if let Course::Told(told) = &mut self.course {
+                        told.next = Some(run);
+                    }
+                }
+                Step::Mark(mark) => self.record(&Event::Mark(mark)),
+            }
+        }
+        turned
+    }
+
+    /// Begins the run that waits for the tick at `at_ns`.
+    fn begin_run(&mut self, at_ns: u64) {
+        let Course::Told(told) = &mut self.course else { return };
+        let Some(run) = told.next.take_if(|run| run.start_ns <= at_ns) else { return };
+        told.is_running = true;
+        let Some(builder) = &mut self.builder else { return };
+        let anchor = clocks::now();
+        let info = builder.begin(run.id, anchor, run.start_ns, run.marks_only);
+        (self.profiler_id, self.anchor) = (run.id, anchor);
+        (self.due_ns, self.is_due, self.awake) = (SPAN_ASKED_NS, false, false);
+        if let Some(Err(error)) = self.journal.as_mut().map(|journal| journal.resume(info, run.start_ns)) {
+            warn!(error = &error as &dyn Error, "The next journal cannot be begun; a crash would lose the open chunk.");
+        }
+    }
+
+    /// Ends the run that goes on. `None`: no tick of it came, so there is nothing of it.
+    fn end_run(&mut self, at_ns: u64) -> Option<ClosedChunk> {
+        let Course::Told(told) = &mut self.course else { return None };
+        told.next = None;
+        if !std::mem::take(&mut told.is_running) {
+            return None;
+        }
+        let (profiler_id, is_idle) = (self.profiler_id, !self.awake);
+        let chunk = self.close_builder(at_ns.max(self.last_tick.saturating_add(1)));
+        let journal = self.journal.as_mut().and_then(Journal::suspend);
+        Some(ClosedChunk { profiler_id, chunk, journal, platform: self.platform.clone(), is_idle })
+    }
+
+    fn cut(&mut self, ended: Vec<Transaction>) -> Vec<(uuid::Uuid, Option<serde_json::Value>)> {
+        let Some(builder) = &self.builder else { return Vec::new() };
+        let naming = &self.naming;
+        let profile = |of: Transaction| {
+            let mut namer = naming.namer_within(self.id, TRANSACTION_WAIT);
+            (of.id, builder.transaction(of.start_ns, of.end_ns, of.cut, &mut namer))
+        };
+        ended.into_iter().map(profile).collect()
+    }
+
+    /// Those of the transactions that have lasted for as long as a profile may. `true`: none goes on that needs samples.
+    pub fn overdue(&mut self, at_ns: u64) -> (Turned, bool) {
+        let Course::Transactions(transactions) = &mut self.course else { return (Turned::default(), false) };
+        let overdue = transactions.overdue(at_ns);
+        let rests = !overdue.is_empty() && transactions.first_start_ns().is_none();
+        (Turned { profiles: self.cut(overdue), ..Turned::default() }, rests)
     }
 
     /// Takes an event. `true`, once: the chunk is due; call [`Self::close`] where no sample comes before the stacks are forgotten.
     pub fn apply(&mut self, event: &Event) -> bool {
         match event {
             Event::Tick { at_ns } => {
+                self.begin_run(*at_ns);
                 self.last_tick = *at_ns;
                 self.ticks = self.ticks.saturating_add(1);
             }
@@ -144,38 +301,56 @@ impl Session {
             }
             Event::Sample { tid, state, .. } => {
                 self.sampled = true;
+                self.awake |= !state.is_blocked();
                 self.states.insert(*tid, *state);
             }
             Event::Ended { tid } => drop(self.states.remove(tid)),
             _ => {}
         }
-        if let Some(Err(error)) = self.journal.as_mut().map(|journal| journal.append(event)) {
-            warn!(error = &error as &dyn Error, "The journal cannot be written; a crash would lose the open chunk.");
-        }
-        if let Some(recording) = &mut self.recording {
-            recording.apply(event);
-        }
-        let Some(builder) = &mut self.builder else { return false };
-        builder.apply(event);
-        if let Some(live) = &mut self.live {
-            live.apply(event);
-        }
+        self.record(event);
+        let Some(builder) = self.builder.as_ref().filter(|_| self.is_running()) else { return self.is_long() };
         let is_due = builder.span_ns() >= self.due_ns || builder.bytes_estimate() >= BYTES_ASKED;
         // Told twice, it would be closed twice: the second time after a tick.
         is_due && !std::mem::replace(&mut self.is_due, is_due)
     }
 
+    /// Whether transactions went on for so long, one beside the other, that what was before them is to be forgotten.
+    fn is_long(&mut self) -> bool {
+        let Course::Transactions(transactions) = &self.course else { return false };
+        let goes_on = transactions.first_start_ns().is_some();
+        let span = self.builder.as_ref().map_or(0, ChunkBuilder::span_ns);
+        let is_due = goes_on && span >= SPAN_ASKED_NS;
+        is_due && !std::mem::replace(&mut self.is_due, is_due)
+    }
+
+    fn record(&mut self, event: &Event) {
+        if let Some(Err(error)) = self.journal.as_mut().map(|journal| journal.append(event)) {
+            warn!(error = &error as &dyn Error, "The journal cannot be written; a crash would lose the open chunk.");
+        }
+        for builder in [&mut self.builder, &mut self.live].into_iter().flatten() {
+            builder.apply(event);
+        }
+        if let Some(recording) = &mut self.recording {
+            recording.apply(event);
+        }
+    }
+
     /// Compares the open chunk's clocks with those of `now`. `true`, once: they have come apart, so the chunk is due.
     pub fn compare_clocks(&mut self, now: &Anchor) -> bool {
-        let due = self.builder.is_some() && clocks::have_stepped(&self.anchor, now);
+        let due = self.builder.is_some() && self.is_running() && clocks::have_stepped(&self.anchor, now);
         due && !std::mem::replace(&mut self.is_due, due)
     }
 
     /// Closes the open chunk just behind the last tick; the next goes by the clocks of `now` if they have come apart. The stacks are forgotten before the next sample: every stack of the
     /// next chunk is defined again or stands.
-    pub fn close(&mut self, now: Anchor) -> ClosedChunk {
+    /// `None`: none is open any more.
+    pub fn close(&mut self, now: Anchor) -> Option<ClosedChunk> {
         let at_ns = self.last_tick.saturating_add(1000);
-        let profiler_id = self.profiler_id;
+        if !self.is_running() {
+            self.forget_old();
+            return None;
+        }
+        let (profiler_id, is_idle) = (self.profiler_id, !self.awake);
         let chunk = self.close_builder(at_ns);
         if clocks::have_stepped(&self.anchor, &now) {
             self.re_anchor(now, at_ns);
@@ -188,12 +363,25 @@ impl Session {
             self.asked.clear();
             self.naming.forget(self.id);
         }
-        ClosedChunk { profiler_id, chunk, journal, platform: self.platform.clone() }
+        Some(ClosedChunk { profiler_id, chunk, journal, platform: self.platform.clone(), is_idle })
+    }
+
+    /// Of transactions that go on beside each other without end, what was before them is not needed any more.
+    fn forget_old(&mut self) {
+        self.is_due = false;
+        let Course::Transactions(transactions) = &self.course else { return };
+        if let (Some(builder), Some(first)) = (&mut self.builder, transactions.first_start_ns()) {
+            builder.forget_before(first);
+        }
     }
 
     /// What came since the last piece of the open chunk, or since it was opened, by the names that are known by now. `None`:
     /// nothing that a receiver would take.
     pub fn piece(&mut self) -> Option<Chunk> {
+        if !self.is_running() {
+            self.live = None;
+            return None;
+        }
         let live = match &mut self.live {
             Some(live) => live,
             None => self.live.insert(self.builder.clone()?),
@@ -207,15 +395,18 @@ impl Session {
     }
 
     /// Closes the last chunk, when the session ends.
-    pub fn end(&mut self, at_ns: u64) -> ClosedChunk {
-        let chunk = self.close_builder(at_ns.max(self.last_tick.saturating_add(1000)));
+    /// `None`: none was open.
+    pub fn end(&mut self, at_ns: u64) -> Option<ClosedChunk> {
+        let (was_running, is_idle) = (self.is_running(), !self.awake);
+        let chunk = if was_running { self.close_builder(at_ns.max(self.last_tick.saturating_add(1000))) } else { None };
         let journal = self.journal.take().and_then(Journal::close);
-        ClosedChunk { profiler_id: self.profiler_id, chunk, journal, platform: self.platform.clone() }
+        let profiler_id = self.profiler_id;
+        was_running.then(|| ClosedChunk { profiler_id, chunk, journal, platform: self.platform.clone(), is_idle })
     }
 
     fn close_builder(&mut self, at_ns: u64) -> Option<Chunk> {
         self.due_ns = SPAN_ASKED_NS;
-        self.is_due = false;
+        (self.is_due, self.awake) = (false, false);
         self.live = None;
         let chunk = self.builder.as_mut()?.close(at_ns, &mut self.naming.namer(self.id))?;
         self.told.merge(&chunk.counters);
@@ -330,7 +521,7 @@ mod tests {
             }
             let now = clocks(from + 3, ahead);
             let due = [session.compare_clocks(&now), session.compare_clocks(&now)];
-            let chunk = session.close(now).chunk.unwrap();
+            let chunk = session.close(now).unwrap().chunk.unwrap();
             let seconds = |unix_ns: u64| i64::try_from(unix_ns / SECOND).unwrap() - 1_790_000_000;
             (due, seconds(chunk.start_unix_ns), seconds(chunk.end_unix_ns), chunk.profiler_id.0.is_nil())
         };

@@ -2,46 +2,57 @@
 
 use std::path::{Path, PathBuf};
 
-use config::{Overrides, Rate, Secret, Settings, States};
+use config::{Effective, Loaded, Overrides, Rate, Secret, Settings, States, TargetOptions};
 use profile::{chunk::Platform, in_app::InAppRules, session::Naming, thread::Filter};
 use reqwest::Url;
 
 use crate::{
-    cli::{DumpArguments, RunArguments, ServeArguments, TargetArguments, ViewArguments},
+    cli::{DaemonArguments, DumpArguments, RunArguments, ServeArguments, TargetArguments, ViewArguments},
     debuginfod,
     exit::Failure,
     ship::{Bounds, Dsn, DsnError, ShipSettings},
 };
 
 /// Of the top-level command.
-pub fn of_run(arguments: &RunArguments) -> Result<Settings, Failure> {
-    let flags = Overrides {
+pub fn of_run(arguments: &RunArguments) -> Result<Loaded, Failure> {
+    let of_target = of_target(&arguments.target);
+    let options = TargetOptions {
         dsn: arguments.dsn.clone().map(Secret::new),
-        spool: arguments.spool.clone(),
-        listen: arguments.listen,
         platform: arguments.platform.clone(),
         release: arguments.release.clone(),
         environment: arguments.environment.clone(),
-        ..of_target(&arguments.target)
+        ..of_target.options
     };
-    load(arguments.config.as_deref(), flags)
+    let flags = Overrides { options, spool: arguments.spool.clone(), listen: arguments.listen, ..of_target };
+    load_all(arguments.config.as_deref(), flags)
 }
 
 /// Of the verbs that only sample.
-pub fn of_sampling(arguments: &TargetArguments) -> Result<Settings, Failure> {
-    load(None, of_target(arguments))
+pub fn of_sampling(arguments: &TargetArguments) -> Result<Loaded, Failure> {
+    load_all(None, of_target(arguments))
 }
 
 /// Of `dump`.
 pub fn of_dump(arguments: &DumpArguments) -> Result<Settings, Failure> {
     let stop_for_rbp = arguments.stop_for_rbp.then_some(true);
-    load(None, Overrides { stop_for_rbp, ..of_view(&arguments.view) })
+    Ok(load_all(None, Overrides { stop_for_rbp, ..of_view(&arguments.view) })?.settings)
 }
 
 /// Of `serve`.
 pub fn of_serve(arguments: &ServeArguments) -> Result<Settings, Failure> {
     let flags = Overrides { listen: arguments.listen, store: arguments.store.clone(), ..Overrides::default() };
-    load(arguments.config.as_deref(), flags)
+    Ok(load_all(arguments.config.as_deref(), flags)?.settings)
+}
+
+/// Of the daemon: what its flags say.
+pub fn of_daemon(arguments: &DaemonArguments) -> Overrides {
+    Overrides {
+        control: arguments.control.clone(),
+        spool: arguments.spool.clone(),
+        listen: arguments.listen,
+        metrics: arguments.metrics,
+        ..Overrides::default()
+    }
 }
 
 /// The folder of the store.
@@ -63,14 +74,20 @@ fn of_view(arguments: &ViewArguments) -> Overrides {
         states: given.into_iter().find_map(|(given, states)| given.then_some(states)),
         native: arguments.native,
         keep_interpreter_frames: arguments.keep_interpreter_frames.then_some(true),
-        project_root: arguments.project_root.clone(),
+        options: TargetOptions { project_root: arguments.project_root.clone(), ..TargetOptions::default() },
         ..Overrides::default()
     }
 }
 
-fn load(file: Option<&Path>, flags: Overrides) -> Result<Settings, Failure> {
+/// All sources, with what the flags say.
+pub fn load_all(file: Option<&Path>, flags: Overrides) -> Result<Loaded, Failure> {
     const HINT: &str = "config/config.toml in the documentation lists every setting with its default";
     config::load(file, flags).map_err(|error| Failure::Config(error.into(), HINT))
+}
+
+/// What is likely not meant.
+pub fn warnings(loaded: &Loaded) -> Vec<String> {
+    config::warnings(loaded, &|name| matches!(nix::unistd::User::from_name(name), Ok(Some(_))))
 }
 
 /// The folder for all that outlives us.
@@ -84,19 +101,26 @@ pub fn journals(state: &Path) -> PathBuf {
 }
 
 /// What the shipper needs, if there is a DSN.
-pub fn shipping(settings: &Settings) -> Result<Option<ShipSettings>, Failure> {
-    let Some(dsn) = &settings.shipping.dsn else { return Ok(None) };
+pub fn shipping(settings: &Settings, of: &Effective) -> Result<Option<ShipSettings>, Failure> {
+    let Some(dsn) = &of.dsn.value else { return Ok(None) };
     let dsn: Dsn = dsn.reveal().parse().map_err(|error: DsnError| Failure::Config(error.into(), DsnError::HINT))?;
-    let state = state_folder(settings);
-    let mut ship = ShipSettings::new(dsn, state.join("spool"));
-    ship.journals = Some(journals(&state));
-    ship.bounds = Bounds {
+    let journals = journals(&state_folder(settings));
+    Ok(Some(ShipSettings {
+        journals: Some(journals),
+        client_reports: of.send_client_reports.value,
+        ..ship(settings, dsn)
+    }))
+}
+
+/// How chunks are shipped to a DSN.
+pub fn ship(settings: &Settings, dsn: Dsn) -> ShipSettings {
+    let bounds = Bounds {
         bytes: settings.shipping.spool_max.0,
         age: settings.shipping.spool_age_max.0,
         refused_bytes: settings.shipping.refused_max.0,
     };
-    ship.wait_out_max = settings.shipping.rate_limit_wait.0;
-    Ok(Some(ship))
+    let wait_out_max = settings.shipping.rate_limit_wait.0;
+    ShipSettings { bounds, wait_out_max, ..ShipSettings::new(dsn, state_folder(settings).join("spool")) }
 }
 
 /// How to sample.
@@ -123,17 +147,16 @@ pub fn filter(settings: &Settings) -> Filter {
 }
 
 /// The platform that was asked for.
-pub fn platform(settings: &Settings) -> Result<Option<Platform>, Failure> {
+pub fn platform(of: &Effective) -> Result<Option<Platform>, Failure> {
     const HINT: &str = "a platform is a lower-case word such as native, rust or python";
-    let Some(name) = &settings.output.platform else { return Ok(None) };
+    let Some(name) = &of.platform.value else { return Ok(None) };
     let wrong = || Failure::Config(anyhow::anyhow!("`{name}` is no platform for this profiler"), HINT);
     Platform::new(name).map(Some).ok_or_else(wrong)
 }
 
 /// Which frames are the application's own.
-pub fn in_app(settings: &Settings) -> InAppRules {
-    let output = &settings.output;
-    InAppRules { include: output.in_app_include.clone(), exclude: output.in_app_exclude.clone() }
+pub fn in_app(of: &Effective) -> InAppRules {
+    InAppRules { include: of.in_app_include.value.clone(), exclude: of.in_app_exclude.value.clone() }
 }
 
 /// Who names frames.

@@ -16,17 +16,57 @@ use nix::{
     },
 };
 use sampler::watchdog::Heartbeat;
+use tracing::Level;
+use tracing_subscriber::{
+    EnvFilter, fmt,
+    fmt::{FmtContext, FormatEvent, FormatFields, format, format::Writer},
+};
 
-/// Messages to standard error: what an operator must know, or what `SENTRY_PROFILED_LOG` asks for (`debug`,
-/// `sampler=trace`, ...).
-pub fn start_log() {
-    use tracing_subscriber::{EnvFilter, fmt};
-    let filter =
-        EnvFilter::builder().with_env_var("SENTRY_PROFILED_LOG").with_default_directive(tracing::Level::WARN.into());
+/// Messages to standard error: from `level` on, or what `SENTRY_PROFILED_LOG` asks for (`debug`, `sampler=trace`, ...).
+pub fn start_log(level: Level) {
+    let filter = EnvFilter::builder().with_env_var("SENTRY_PROFILED_LOG").with_default_directive(level.into());
     let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr()) && std::env::var_os("NO_COLOR").is_none();
-    let log = fmt().with_env_filter(filter.from_env_lossy()).with_writer(std::io::stderr).with_ansi(terminal);
+    let log = fmt().with_env_filter(filter.from_env_lossy()).with_writer(std::io::stderr);
     // Only a second start fails, and the first is as good.
-    let _ = log.with_target(false).try_init();
+    let _ = if is_journal() {
+        let text = format().without_time().with_level(false).with_target(false).with_ansi(false);
+        log.with_ansi(false).event_format(Prioritised(text)).try_init()
+    } else {
+        log.with_ansi(terminal).with_target(false).try_init()
+    };
+}
+
+/// Whether standard error is what systemd says is a stream to its journal, `DEVICE:INODE` (systemd.exec(5)).
+fn is_journal() -> bool {
+    let stream = std::env::var("JOURNAL_STREAM").unwrap_or_default();
+    let own = nix::sys::stat::fstat(std::io::stderr()).map(|own| format!("{}:{}", own.st_dev, own.st_ino));
+    own.is_ok_and(|own| own == stream)
+}
+
+/// Lines with the priority in front by which the journal sorts them (sd-daemon(3)); it has the time itself.
+struct Prioritised<F>(F);
+
+impl<S, N, F> FormatEvent<S, N> for Prioritised<F>
+where
+    S: tracing::Subscriber + for<'s> tracing_subscriber::registry::LookupSpan<'s>,
+    N: for<'w> FormatFields<'w> + 'static,
+    F: FormatEvent<S, N>,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &tracing::Event<'_>,
+    ) -> std::fmt::Result {
+        let priority = match *event.metadata().level() {
+            Level::ERROR => 3,
+            Level::WARN => 4,
+            Level::INFO => 6,
+            _ => 7,
+        };
+        write!(writer, "<{priority}>")?;
+        self.0.format_event(context, writer, event)
+    }
 }
 
 /// The signals that the main thread answers, on a descriptor.

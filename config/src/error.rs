@@ -5,6 +5,8 @@ use std::{ops::Range, path::PathBuf};
 
 use thiserror::Error;
 
+use crate::shipped::{self, Key};
+
 /// Keys have 15 letters at most; what is longer was pasted to the wrong place, and may be a secret.
 const KEY_MAX: usize = 24;
 
@@ -31,6 +33,15 @@ pub enum ConfigError {
         column: usize,
         /// What is wrong.
         what: String,
+    },
+    /// What systemd hands over could not be read.
+    #[error("cannot read the credential {}", path.display())]
+    Credential {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: std::io::Error,
     },
     /// A variable of the environment says something that cannot be.
     #[error("{name}: {what}")]
@@ -82,8 +93,8 @@ fn with_nearest(message: &str) -> String {
     if typed.len() > KEY_MAX || !typed.chars().all(plain) {
         return "unknown key".to_owned();
     }
-    if let Some(section) = section_of(typed) {
-        return format!("unknown key `{typed}` here; it belongs in [{section}]");
+    if let Some(belongs) = place_of(typed) {
+        return format!("unknown key `{typed}` here; {belongs}");
     }
     let known: Vec<&str> = names.collect();
     let nearest = known.iter().map(|name| (distance(typed, name), *name)).min();
@@ -95,17 +106,17 @@ fn with_nearest(message: &str) -> String {
     }
 }
 
-/// Where the shipped file has a key.
-fn section_of(key: &str) -> Option<&'static str> {
-    let mut section = None;
-    for line in include_str!("../config.toml").lines() {
-        if let Some(name) = line.strip_prefix('[') {
-            section = name.strip_suffix(']');
-        } else if line.trim_start_matches('#').split_once(" = ").is_some_and(|(name, _)| name == key) {
-            return section;
-        }
+/// Where the shipped file has a key, or what became of a section.
+fn place_of(key: &str) -> Option<String> {
+    if key == "output" {
+        return Some("its keys belong in [options]".to_owned());
     }
-    None
+    let whole = |of: &Key| of.name == key;
+    let part = |of: &Key| of.name.rsplit_once('.').is_some_and(|(_, last)| last == key);
+    match shipped::keys().find(whole) {
+        Some(Key { section, .. }) => Some(format!("it belongs in [{section}]")),
+        None => shipped::keys().find(part).map(|Key { section, name }| format!("it belongs in [{section}], as {name}")),
+    }
 }
 
 /// Edits (insert, delete, replace) from one word to another: Levenshtein's, one row at a time.

@@ -1,27 +1,115 @@
-//! Where each value comes from: flag, then environment, then file, then default.
+//! Reads all sources, and keeps those apart that rank differently for each target.
 
 use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::{ErrorKind, Read as _},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
-use crate::{error::ConfigError, overrides::Overrides, settings::Settings};
+use crate::{
+    error::ConfigError,
+    facts::Facts,
+    layers::{Effective, Layer, Origin},
+    options::TargetOptions,
+    overrides::Overrides,
+    rates::SampleRate,
+    secret::Secret,
+    settings::Settings,
+    target::Target,
+    text::stripped,
+};
 
 /// The file that is read when none is named; it need not be there.
 pub const FILE_DEFAULT: &str = "/etc/sentry-profiled/config.toml";
+/// Longer files are refused: 256 entries with every key have 100 kB.
+const FILE_MAX: u64 = 4 << 20;
+/// Whoever else may read a file.
+const READABLE_BY_ALL: u32 = 0o004;
 
-/// The settings of this process: its environment, and the file named by `--config`, by `SENTRY_PROFILED_CONFIG`, or
-/// the default one if it is there.
-pub fn load(file: Option<&Path>, flags: Overrides) -> Result<Settings, ConfigError> {
+/// All that was said, by whom.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Loaded {
+    /// What is the agent's own, of all sources; and what the file says of targets.
+    pub settings: Settings,
+    /// What flags say of targets.
+    pub flags: TargetOptions,
+    /// What the agent's environment says of targets.
+    pub environment: TargetOptions,
+    /// The DSN in `$CREDENTIALS_DIRECTORY/dsn`, of systemd's `LoadCredential=dsn:…`.
+    pub credential: TargetOptions,
+    /// The file, if one was read.
+    pub file: Option<PathBuf>,
+    /// Whether every user may read the file.
+    pub is_world_readable: bool,
+    /// Where the agent's own settings come from, as `sampling.rate_hz`; others are at their default.
+    pub(crate) origins: BTreeMap<String, Origin>,
+}
+
+impl Loaded {
+    /// The first entry that a process is meant by.
+    pub fn entry(&self, facts: &dyn Facts) -> Option<&Target> {
+        self.settings.targets.iter().find(|target| target.matches(facts))
+    }
+
+    /// What holds for a process of an entry, with what the process says of itself ([`crate::Told`]).
+    pub fn of_target(&self, entry: &Target, environment: &TargetOptions, code: &TargetOptions) -> Effective {
+        let own = [
+            Layer { origin: Origin::TargetEnvironment, options: environment },
+            Layer { origin: Origin::Entry, options: &entry.options },
+            Layer { origin: Origin::Code, options: code },
+        ];
+        Effective::new(self.layers().into_iter().chain(own))
+    }
+
+    /// What holds for a process that the command line names: its session is sampled and starts at once, if nobody says
+    /// otherwise.
+    pub fn of_pid(&self, environment: &TargetOptions) -> Effective {
+        let default = TargetOptions {
+            profile_session_sample_rate: Some(SampleRate::ALWAYS),
+            start_on_attach: Some(true),
+            ..TargetOptions::default()
+        };
+        let own = [
+            Layer { origin: Origin::Default, options: &default },
+            Layer { origin: Origin::TargetEnvironment, options: environment },
+        ];
+        Effective::new(self.layers().into_iter().chain(own))
+    }
+
+    /// What holds for targets of which nothing else is said.
+    pub fn of_all(&self) -> Effective {
+        Effective::new(self.layers())
+    }
+
+    fn layers(&self) -> [Layer<'_>; 4] {
+        [
+            Layer { origin: Origin::File, options: &self.settings.options },
+            Layer { origin: Origin::Credential, options: &self.credential },
+            Layer { origin: Origin::AgentEnvironment, options: &self.environment },
+            Layer { origin: Origin::Flag, options: &self.flags },
+        ]
+    }
+}
+
+/// The settings of this process: its environment, its credentials, and the file named by `--config`, by
+/// `SENTRY_PROFILED_CONFIG`, or the default one if it is there.
+pub fn load(file: Option<&Path>, flags: Overrides) -> Result<Loaded, ConfigError> {
     let variable = |name: &str| std::env::var(name).ok();
     let named = file.map(Path::to_owned).or_else(|| variable("SENTRY_PROFILED_CONFIG").map(PathBuf::from));
     let must_be_there = named.is_some();
     let path = named.unwrap_or_else(|| PathBuf::from(FILE_DEFAULT));
-    match std::fs::read_to_string(&path) {
-        Ok(text) => resolve(Some((&path, &text)), variable, flags),
-        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound && !must_be_there => resolve(None, variable, flags),
-        Err(cause) => Err(ConfigError::Read { path, cause }),
-    }
+    let credential = credential(variable("CREDENTIALS_DIRECTORY"))?;
+    let loaded = match read(&path) {
+        Ok((text, mode)) => {
+            let loaded = resolve(Some((&path, &text)), variable, flags)?;
+            Loaded { is_world_readable: mode & READABLE_BY_ALL != 0, ..loaded }
+        }
+        Err(cause) if cause.kind() == ErrorKind::NotFound && !must_be_there => resolve(None, variable, flags)?,
+        Err(cause) => return Err(ConfigError::Read { path, cause }),
+    };
+    Ok(Loaded { credential, ..loaded })
 }
 
 /// The same from values: the file's path and text, the environment, the flags.
@@ -29,152 +117,53 @@ pub fn resolve(
     file: Option<(&Path, &str)>,
     variable: impl Fn(&str) -> Option<String>,
     flags: Overrides,
-) -> Result<Settings, ConfigError> {
-    let mut settings = match file {
-        Some((path, text)) => {
-            toml::from_str(text).map_err(|error| ConfigError::in_file(path.to_owned(), text, &error))?
-        }
-        None => Settings::default(),
+) -> Result<Loaded, ConfigError> {
+    let mut loaded = Loaded::default();
+    if let Some((path, text)) = file {
+        let wrong = |error| ConfigError::in_file(path.to_owned(), text, &error);
+        loaded.settings = toml::from_str(text).map_err(wrong)?;
+        loaded.origins = keys_of(&toml::from_str(text).map_err(wrong)?);
+        loaded.file = Some(path.to_owned());
+    }
+    let mut environment = Overrides::from_environment(&variable)?;
+    loaded.environment = std::mem::take(&mut environment.options);
+    environment.apply(Origin::AgentEnvironment, &mut loaded);
+    let mut flags = flags;
+    loaded.flags = std::mem::take(&mut flags.options);
+    flags.apply(Origin::Flag, &mut loaded);
+    Ok(loaded)
+}
+
+/// Which keys a file has, as `sampling.rate_hz`.
+fn keys_of(file: &toml::Table) -> BTreeMap<String, Origin> {
+    let sections = file.iter().filter_map(|(section, keys)| Some((section, keys.as_table()?)));
+    sections
+        .flat_map(|(section, keys)| keys.keys().map(move |key| (format!("{section}.{key}"), Origin::File)))
+        .collect()
+}
+
+/// The DSN that systemd hands over, if it does.
+fn credential(folder: Option<String>) -> Result<TargetOptions, ConfigError> {
+    let Some(folder) = folder.filter(|folder| !folder.is_empty()) else { return Ok(TargetOptions::default()) };
+    let path = Path::new(&folder).join("dsn");
+    let dsn = match read(&path) {
+        Ok((text, _)) => stripped(&text).map(Secret::new),
+        Err(cause) if cause.kind() == ErrorKind::NotFound => None,
+        Err(cause) => return Err(ConfigError::Credential { path, cause }),
     };
-    Overrides::from_environment(variable)?.apply(&mut settings);
-    flags.apply(&mut settings);
-    Ok(settings)
+    Ok(TargetOptions { dsn, ..TargetOptions::default() })
 }
 
-/// Where this process may keep what outlives it: what systemd says, `/var/lib/sentry-profiled` for root, the state
-/// folder of any other user.
-pub fn state_folder() -> PathBuf {
-    let root = std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
-    state_folder_of(root, |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from))
-}
-
-fn state_folder_of(root: bool, variable: impl Fn(&str) -> Option<PathBuf>) -> PathBuf {
-    if let Some(folder) = variable("STATE_DIRECTORY") {
-        return folder;
+/// The text of a file, and its mode.
+fn read(path: &Path) -> Result<(String, u32), std::io::Error> {
+    let file = File::open(path)?;
+    let mode = file.metadata()?.mode();
+    let mut text = String::new();
+    if file.take(FILE_MAX + 1).read_to_string(&mut text)? as u64 > FILE_MAX {
+        return Err(ErrorKind::FileTooLarge.into());
     }
-    if root {
-        return PathBuf::from("/var/lib/sentry-profiled");
-    }
-    let home = || variable("HOME").map(|home| home.join(".local/state"));
-    variable("XDG_STATE_HOME").or_else(home).unwrap_or_else(std::env::temp_dir).join("sentry-profiled")
+    Ok((text, mode))
 }
 
 #[cfg(test)]
-mod tests {
-    use insta::assert_snapshot;
-
-    use super::*;
-    use crate::units::{Rate, Secret};
-
-    fn from_file(text: &str) -> Result<Settings, ConfigError> {
-        resolve(Some((Path::new("c.toml"), text)), |_| None, Overrides::default())
-    }
-
-    /// The lines that are commented-out keys (`#key = value`), switched on.
-    fn with_optional_keys(text: &str) -> String {
-        text.lines().map(|line| line.strip_prefix('#').filter(|key| key.contains(" = ")).unwrap_or(line)).fold(
-            String::new(),
-            |mut whole, line| {
-                whole.push_str(line);
-                whole.push('\n');
-                whole
-            },
-        )
-    }
-
-    /// Check that the shipped file says exactly the defaults.
-    #[test]
-    fn shipped_file_is_the_defaults() {
-        assert_eq!(from_file(include_str!("../config.toml")).unwrap(), Settings::default());
-        assert_eq!(from_file("").unwrap(), Settings::default());
-    }
-
-    /// Check that the shipped file names every key there is, also those without a default.
-    #[test]
-    fn shipped_file_names_every_key() {
-        let text = with_optional_keys(include_str!("../config.toml"));
-        let all = format!("{:?}", from_file(&text).unwrap());
-        assert!(!all.contains("None"), "{all}");
-        let Settings { sampling: _, naming: _, python: _, output: _, shipping: _, server: _, store: _ } =
-            Settings::default();
-        let keys: Vec<&str> = text.lines().filter_map(|line| Some(line.split_once(" = ")?.0)).collect();
-        assert_eq!(
-            keys.join(" "),
-            "rate_hz stop_for_rbp states raw_for_server debuginfod debuginfod_urls native keep_interpreter_frames project_root \
-             platform release environment in_app_include in_app_exclude dsn spool spool_max spool_age_max refused_max rate_limit_wait drain \
-             listen token projects url folder retention retention_max"
-        );
-    }
-
-    /// Check that a flag outranks the environment, that the file, and that the default.
-    #[test]
-    fn order_of_sources() {
-        let file =
-            "[sampling]\nrate_hz = 11\n[output]\nrelease = \"file\"\nenvironment = \"file\"\nplatform = \"file\"\n";
-        let variable = |name: &str| match name {
-            "SENTRY_RELEASE" | "SENTRY_ENVIRONMENT" => Some("variable".to_owned()),
-            "SENTRY_DSN" => Some(String::new()),
-            _ => None,
-        };
-        let flags = Overrides { environment: Some("flag".to_owned()), ..Overrides::default() };
-        let settings = resolve(Some((Path::new("c.toml"), file)), variable, flags).unwrap();
-        assert_eq!(settings.sampling.rate_hz, Rate::new(11.0).unwrap());
-        assert_eq!(settings.output.platform.as_deref(), Some("file"));
-        assert_eq!(settings.output.release.as_deref(), Some("variable"));
-        assert_eq!(settings.output.environment.as_deref(), Some("flag"));
-        assert_eq!(settings.shipping.dsn, None, "an empty variable is an unset one");
-        assert_eq!(settings.shipping.drain, Settings::default().shipping.drain);
-    }
-
-    /// Check that the folder is systemd's, else root's, else the user's.
-    #[test]
-    fn state_folders() {
-        let variable = |name: &str| (name == "HOME").then(|| PathBuf::from("/home/u"));
-        assert_eq!(state_folder_of(true, |_| Some(PathBuf::from("/state"))), Path::new("/state"));
-        assert_eq!(state_folder_of(true, variable), Path::new("/var/lib/sentry-profiled"));
-        assert_eq!(state_folder_of(false, variable), Path::new("/home/u/.local/state/sentry-profiled"));
-    }
-
-    /// Check what is said of a wrong file: where, and what was meant.
-    #[test]
-    fn wrong_files() {
-        let said = |text| from_file(text).unwrap_err().to_string();
-        assert_snapshot!(said("[sampling]\nrate_hertz = 5"),
-            @"c.toml:2:1: unknown key `rate_hertz`; did you mean `rate_hz`?");
-        assert_snapshot!(said("[sampler]\n"), @"c.toml:1:2: unknown key `sampler`; did you mean `sampling`?");
-        assert_snapshot!(said("[output]\nx = 1"),
-            @"c.toml:2:1: unknown key `x`; there are platform, release, environment, in_app_include, in_app_exclude");
-        assert_snapshot!(said("dsn = \"d\""), @"c.toml:1:1: unknown key `dsn` here; it belongs in [shipping]");
-        assert_snapshot!(said("[output]\nrate_hz = 5"),
-            @"c.toml:2:1: unknown key `rate_hz` here; it belongs in [sampling]");
-        assert_snapshot!(said("[sampling]\nrate_hz = 5000"),
-            @"c.toml:2:11: no rate: give samples a second, 1 to 1000");
-        assert_snapshot!(said("[shipping]\n  drain = \"soon\""),
-            @"c.toml:2:11: no duration: write 500ms, 30s, 5m, 1h30m or 7d");
-        assert_snapshot!(said("[python]\nnative = \"some\""),
-            @"c.toml:2:10: no way to show native frames: write merged, off or only");
-        assert_snapshot!(said("[sampling]\nstates = 1"),
-            @"c.toml:2:10: invalid type: integer, expected a word, in quotes");
-        assert_snapshot!(said("[shipping]\nspool_max = 5"),
-            @"c.toml:2:13: invalid type: integer, expected a number with a unit, in quotes");
-    }
-
-    /// Check that a wrong file gives no secret away, and that a wrong variable is named.
-    #[test]
-    fn secrets_and_variables() {
-        let said = from_file("[shipping]\ndsn = \"https://key@host/1\"\nnonsense = 1").unwrap_err().to_string();
-        assert!(!said.contains("key@"), "{said}");
-        let said = from_file("shipping = \"https://key@host/1, expected a, expected b\"").unwrap_err().to_string();
-        assert_snapshot!(said, @"c.toml:1:12: invalid type: string, expected struct Shipping");
-        for pasted in ["\"https://key@host/1\" = 1", "[\"https://key@host/1\"]", "0123456789abcdef0123456789abcdef = 1"]
-        {
-            let said = from_file(&format!("[shipping]\n{pasted}")).unwrap_err().to_string();
-            assert!(said.ends_with(": unknown key"), "{said}");
-        }
-        let wrong =
-            resolve(None, |name| (name == "SENTRY_PROFILED_RATE_HZ").then(|| "fast".to_owned()), Overrides::default());
-        assert_snapshot!(wrong.unwrap_err(), @"SENTRY_PROFILED_RATE_HZ: `fast` is no number");
-        let settings = resolve(None, |name| (name == "SENTRY_DSN").then(|| "d".to_owned()), Overrides::default());
-        assert_eq!(settings.unwrap().shipping.dsn, Some(Secret::new("d")));
-    }
-}
+mod tests;

@@ -3,12 +3,21 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-use crate::units::{Bytes, Native, Rate, Secret, Span, States};
+use crate::{
+    glob::Glob,
+    options::TargetOptions,
+    rates::Rate,
+    secret::Secret,
+    target::{Target, entries},
+    text::few,
+    units::{Bytes, Percent, Span},
+    words::{Native, States},
+};
 
 /// Everything that can be set.
-#[derive(Clone, PartialEq, Debug, Default, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// How samples are taken.
@@ -17,8 +26,16 @@ pub struct Settings {
     pub naming: Naming,
     /// What is said of programs that CPython runs.
     pub python: Python,
-    /// What every chunk says.
-    pub output: Output,
+    /// What holds for all targets, as far as nothing else is said of one.
+    #[serde(skip_serializing)]
+    pub options: TargetOptions,
+    /// Which processes the daemon profiles, and what holds for each.
+    #[serde(rename = "target", deserialize_with = "entries", skip_serializing)]
+    pub targets: Vec<Target>,
+    /// How the daemon is spoken to, and whom it believes.
+    pub daemon: Daemon,
+    /// What the agent may cost.
+    pub budget: Budget,
     /// Where chunks go.
     pub shipping: Shipping,
     /// Where envelopes are taken and the page is served.
@@ -28,7 +45,7 @@ pub struct Settings {
 }
 
 /// How samples are taken.
-#[derive(Clone, PartialEq, Debug, Default, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Sampling {
     /// Samples a second and thread.
@@ -41,7 +58,7 @@ pub struct Sampling {
 }
 
 /// How frames get their names.
-#[derive(Clone, PartialEq, Debug, Default, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Naming {
     /// Leave all naming to the server: every frame goes with its address.
@@ -53,39 +70,66 @@ pub struct Naming {
 }
 
 /// What is said of programs that CPython runs.
-#[derive(Clone, PartialEq, Debug, Default, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Python {
     /// Native frames: among the Python ones, not at all, or alone.
     pub native: Native,
     /// Keep frames of the interpreter that only show how it calls.
     pub keep_interpreter_frames: bool,
-    /// The folder of the application's own sources; `None`: the target's working directory.
-    pub project_root: Option<String>,
 }
 
-/// What every chunk says.
-#[derive(Clone, PartialEq, Debug, Default, Deserialize)]
+/// How the daemon is spoken to, and whom it believes.
+#[derive(Clone, PartialEq, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Output {
-    /// Sentry's platform of the target; `None`: `rust` for a Rust program, `native` for any other.
-    pub platform: Option<String>,
-    /// Version of the target.
-    pub release: Option<String>,
-    /// Where the target is deployed.
-    pub environment: Option<String>,
-    /// Functions (not of Python), modules and paths that are the application's own; wins over `in_app_exclude`.
-    pub in_app_include: Vec<String>,
-    /// Functions, modules and paths that are not.
-    pub in_app_exclude: Vec<String>,
+pub struct Daemon {
+    /// The control socket; `None`: [`crate::control_socket`].
+    pub control: Option<PathBuf>,
+    /// Where metrics can be fetched as Prometheus text; `None`: nowhere.
+    pub metrics: Option<SocketAddr>,
+    /// Hosts to which a target may have its profiles shipped, by a DSN in its environment or its code.
+    #[serde(deserialize_with = "few")]
+    pub dsn_hosts: Vec<Glob>,
+    /// Where Kubernetes' downward API puts the files `labels` and `annotations` of the pod.
+    pub pod_info: PathBuf,
+}
+
+impl Default for Daemon {
+    fn default() -> Self {
+        Self { control: None, metrics: None, dsn_hosts: Vec::new(), pod_info: PathBuf::from("/etc/podinfo") }
+    }
+}
+
+/// What the agent may cost. Before it would cost more, it samples less often, then fewer targets, and says so.
+#[derive(Clone, PartialEq, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Budget {
+    /// Of one core, all that the agent uses.
+    pub host_cpu: Percent,
+    /// Of a thread's time, how much it is held stopped.
+    pub target_stop: Percent,
+    /// The agent's own resident memory.
+    pub memory: Bytes,
+    /// Profile hours in a calendar month, at which no new session starts; `None`: as many as come.
+    pub hours_per_month: Option<u32>,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self {
+            host_cpu: Percent::new(5),
+            target_stop: Percent::new(1),
+            // One target takes 20 to 45 MB (docs/measurements.md); the rest is for many, and for large debug files.
+            memory: Bytes(512 << 20),
+            hours_per_month: None,
+        }
+    }
 }
 
 /// Where chunks go.
-#[derive(Clone, PartialEq, Debug, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Shipping {
-    /// Sentry project to ship to; `None`: chunks go into `store`, and a page shows them.
-    pub dsn: Option<Secret>,
     /// Folder in which chunks wait until they are answered; `None`: [`crate::state_folder`].
     pub spool: Option<PathBuf>,
     /// How much may wait; the oldest goes first.
@@ -103,7 +147,6 @@ pub struct Shipping {
 impl Default for Shipping {
     fn default() -> Self {
         Self {
-            dsn: None,
             spool: None,
             // A quiet process makes 70 kB a minute, a busy one some MB: hours to days without a network.
             spool_max: Bytes(512 << 20),
@@ -116,7 +159,7 @@ impl Default for Shipping {
 }
 
 /// Where envelopes are taken and the page is served.
-#[derive(Clone, PartialEq, Debug, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Server {
     /// Address and port. Beyond this machine `token` and `projects` must be set.
@@ -128,7 +171,7 @@ pub struct Server {
 }
 
 /// A project, as DSNs name it.
-#[derive(Clone, PartialEq, Debug, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Project {
     /// The number at the end of a DSN.
@@ -149,7 +192,7 @@ impl Default for Server {
 }
 
 /// Where profiles are kept, and for how long.
-#[derive(Clone, PartialEq, Debug, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Store {
     /// ClickHouse, as `clickhouse://user:password@host:port/database`; `None`: `folder`.

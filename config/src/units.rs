@@ -1,58 +1,8 @@
 //! Values with a unit or a bound, so that a wrong one is refused where it stands in the file.
 
-use std::{fmt, time::Duration};
+use std::{fmt, str::FromStr, time::Duration};
 
-use serde::{Deserialize, Deserializer, de};
-
-/// Samples a second and thread: 1 to 1,000, 101 by default.
-#[derive(Clone, Copy, PartialEq, PartialOrd, Debug, Deserialize)]
-#[serde(try_from = "f64")]
-pub struct Rate(f64);
-
-impl Rate {
-    /// Below, a profile of a minute says nothing.
-    pub const MIN: f64 = 1.0;
-    /// Above, stops of 50 us would take more than a twentieth of a running thread.
-    pub const MAX: f64 = 1000.0;
-
-    /// Takes samples a second.
-    pub fn new(hz: f64) -> Result<Self, String> {
-        // NaN is in no range.
-        if (Self::MIN..=Self::MAX).contains(&hz) {
-            Ok(Self(hz))
-        } else {
-            Err(format!("no rate: give samples a second, {} to {}", Self::MIN, Self::MAX))
-        }
-    }
-
-    /// Samples a second.
-    pub fn get(self) -> f64 {
-        self.0
-    }
-}
-
-impl Default for Rate {
-    /// 101 is prime: a target that works in periods of 10 ms is not always caught at the same spot.
-    fn default() -> Self {
-        Self(101.0)
-    }
-}
-
-impl TryFrom<f64> for Rate {
-    type Error = String;
-
-    fn try_from(hz: f64) -> Result<Self, String> {
-        Self::new(hz)
-    }
-}
-
-impl std::str::FromStr for Rate {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        text.trim().parse().map_err(|_| format!("`{text}` is no number")).and_then(Self::new)
-    }
-}
+use crate::text::as_text;
 
 /// A span of time: `500ms`, `30s`, `5m`, `1h30m`, `7d`; a number without a unit is seconds.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -65,7 +15,7 @@ impl Span {
     }
 }
 
-impl std::str::FromStr for Span {
+impl FromStr for Span {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -86,11 +36,27 @@ impl std::str::FromStr for Span {
     }
 }
 
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rest = self.0.as_millis();
+        if rest == 0 || !self.0.subsec_nanos().is_multiple_of(1_000_000) {
+            return write!(f, "{}s", self.0.as_secs_f64());
+        }
+        for (unit, size) in [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)] {
+            if rest >= size {
+                write!(f, "{}{unit}", rest / size)?;
+            }
+            rest %= size;
+        }
+        Ok(())
+    }
+}
+
 /// A number of bytes: `512MiB`, `64 kB`, `1GiB`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Bytes(pub u64);
 
-impl std::str::FromStr for Bytes {
+impl FromStr for Bytes {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -115,6 +81,15 @@ impl std::str::FromStr for Bytes {
     }
 }
 
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let units = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+        let whole = units.into_iter().find(|(_, size)| self.0 > 0 && self.0.is_multiple_of(*size));
+        let (unit, size) = whole.unwrap_or(("B", 1));
+        write!(f, "{}{unit}", self.0 / size)
+    }
+}
+
 /// The sum of `NUMBER UNIT` pairs; `None` for any other text.
 fn sum_of_units(text: &str, factor: impl Fn(&str) -> Option<f64>) -> Option<f64> {
     let mut total = 0.0;
@@ -134,111 +109,53 @@ fn sum_of_units(text: &str, factor: impl Fn(&str) -> Option<f64>) -> Option<f64>
     Some(total)
 }
 
-/// A value that is in no log: `Debug` hides it, `Display` there is none.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
-pub struct Secret(String);
+/// A share of something, in percent: `5%`, `0.5%`.
+#[derive(Clone, Copy, PartialEq, PartialOrd, Debug)]
+pub struct Percent(f64);
 
-impl Secret {
-    /// Takes the value.
-    pub fn new(value: impl Into<String>) -> Self {
-        Self(value.into())
+impl Percent {
+    /// Ten cores: more than any budget is.
+    const MAX: f64 = 1000.0;
+
+    /// A share of whole percents.
+    pub const fn new(percent: u16) -> Self {
+        // A const fn cannot call f64::from.
+        #[allow(clippy::cast_lossless, reason = "lossless; From is not const")]
+        Self(percent as f64)
     }
 
-    /// The value, for the one who needs it.
-    pub fn reveal(&self) -> &str {
-        &self.0
+    /// 0.05 for 5 %.
+    pub fn share(self) -> f64 {
+        self.0 / 100.0
     }
 }
 
-impl fmt::Debug for Secret {
+impl FromStr for Percent {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = text.trim().strip_suffix('%').and_then(|number| number.trim().parse().ok());
+        // NaN is in no range.
+        number
+            .filter(|percent| *percent > 0.0 && *percent <= Self::MAX)
+            .map(Self)
+            .ok_or_else(|| format!("no share: write 5% or 0.5%, above 0% and at most {}%", Self::MAX))
+    }
+}
+
+impl fmt::Display for Percent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(…)")
+        write!(f, "{}%", self.0)
     }
 }
 
-/// What is read of Python programs.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub enum Native {
-    /// Python frames, and the native ones among them.
-    #[default]
-    Merged,
-    /// Python frames alone.
-    Off,
-    /// Native frames alone.
-    Only,
-}
-
-impl std::str::FromStr for Native {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text.trim() {
-            "merged" => Ok(Self::Merged),
-            "off" => Ok(Self::Off),
-            "only" => Ok(Self::Only),
-            _ => Err("no way to show native frames: write merged, off or only".to_owned()),
-        }
-    }
-}
-
-/// Which states of threads are shown.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub enum States {
-    /// Every one.
-    #[default]
-    All,
-    /// Not of threads that sleep.
-    Active,
-    /// Of threads on a CPU.
-    OnCpu,
-    /// Of the thread that holds Python's global interpreter lock.
-    Gil,
-}
-
-impl std::str::FromStr for States {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text.trim() {
-            "all" => Ok(Self::All),
-            "active" => Ok(Self::Active),
-            "on_cpu" => Ok(Self::OnCpu),
-            "gil" => Ok(Self::Gil),
-            _ => Err("no choice of states: write all, active, on_cpu or gil".to_owned()),
-        }
-    }
-}
-
-macro_rules! from_text {
-    ($expected:literal: $($name:ident),*) => {$(
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                struct Text;
-                impl de::Visitor<'_> for Text {
-                    type Value = $name;
-
-                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                        f.write_str($expected)
-                    }
-
-                    fn visit_str<E: de::Error>(self, text: &str) -> Result<$name, E> {
-                        text.parse().map_err(E::custom)
-                    }
-                }
-                deserializer.deserialize_str(Text)
-            }
-        }
-    )*};
-}
-from_text!("a number with a unit, in quotes": Span, Bytes);
-from_text!("a word, in quotes": Native, States);
+as_text!("a number with a unit, in quotes": Span, Bytes, Percent);
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Check what is a span, a size and a rate, and what is not.
+    /// Check what is a span, a size and a share, and what is not.
     #[test]
     fn units() {
         let span = |text: &str| text.parse::<Span>().map(|span| span.0.as_millis());
@@ -252,18 +169,22 @@ mod tests {
         assert_eq!(bytes("64 kB"), Ok(64_000));
         assert_eq!(bytes("1.5GiB"), Ok(1_610_612_736));
         assert!(["", "512mb", "much", "99999999GiB"].iter().all(|text| bytes(text).is_err()));
-        assert!(
-            ["merged", "off", "only"].iter().all(|text| text.parse::<Native>().is_ok())
-                && "Off".parse::<Native>().is_err()
-        );
-        assert!(["all", "active", "on_cpu", "gil"].iter().all(|text| text.parse::<States>().is_ok()));
-        assert!("101".parse::<Rate>().is_ok());
-        assert!(["0", "1001", "NaN", "inf", "-5", "fast"].iter().all(|text| text.parse::<Rate>().is_err()));
+        let percent = |text: &str| text.parse::<Percent>().map(Percent::share);
+        assert_eq!([percent("5%"), percent(" 0.5 % "), percent("1000%")], [Ok(0.05), Ok(0.005), Ok(10.0)]);
+        assert!(["", "5", "%", "0%", "-1%", "NaN%", "inf%", "1001%", "5%%"].iter().all(|text| percent(text).is_err()));
     }
 
-    /// Check that a secret shows itself in no debug output.
+    /// Check that what is shown reads as what it is.
     #[test]
-    fn secret_is_hidden() {
-        assert_eq!(format!("{:?}", Some(Secret::new("https://key@host/1"))), "Some(Secret(…))");
+    fn shown() {
+        for text in ["7d", "1h30m", "500ms", "30s", "0.0005s", "0s", "1m1ms"] {
+            assert_eq!(text.parse::<Span>().unwrap().to_string(), text);
+        }
+        for text in ["512MiB", "20GiB", "64000B", "0B", "1536MiB"] {
+            assert_eq!(text.parse::<Bytes>().unwrap().to_string(), text);
+        }
+        for text in ["5%", "0.5%"] {
+            assert_eq!(text.parse::<Percent>().unwrap().to_string(), text);
+        }
     }
 }

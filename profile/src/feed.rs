@@ -85,4 +85,25 @@ pub enum Event {
         /// CPU time of the agent for this target, microseconds.
         agent_cpu_us: u64,
     },
+    /// A function or block of a thread was noted by its process, or has ended.
+    Mark(Mark),
+    /// Nothing was seen for a while: what is known of threads stands from the next tick on, not from the last.
+    Begun,
+}
+
+/// A function or block that a process noted: what a thread does meanwhile can be looked at by itself.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Mark {
+    /// Tells it from all others of its session.
+    pub sequence: u64,
+    /// A block; otherwise a function.
+    pub is_block: bool,
+    /// The thread, by the id that its language has for it.
+    pub ident: u64,
+    /// As the process names it.
+    pub name: String,
+    /// When it began, nanoseconds of `CLOCK_MONOTONIC`.
+    pub start_ns: u64,
+    /// When it ended; `None`: it goes on.
+    pub end_ns: Option<u64>,
 }

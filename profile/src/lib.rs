@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+pub mod board;
 pub mod chunk;
 pub mod code;
 pub mod counters;

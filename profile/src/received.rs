@@ -93,6 +93,26 @@ pub struct AgentSays {
     pub agent_cpu_us: u64,
     /// How far the chunk may be trusted.
     pub counters: Counters,
+    /// Functions and blocks that the process noted.
+    pub marks: Vec<Marked>,
+    /// What its owner wants to find it by.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// A function or block of a thread that its process noted.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Marked {
+    /// As samples call the thread.
+    pub thread_id: String,
+    /// `function` or `block`.
+    pub kind: String,
+    /// As the process names it.
+    pub name: String,
+    /// Unix seconds.
+    pub start: f64,
+    /// Unix seconds.
+    pub end: f64,
 }
 
 /// A frame as sent. Texts are shared: the same path stands in many frames.

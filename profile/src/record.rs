@@ -50,7 +50,8 @@ impl Recording {
             Event::Unread { tid } => self.timeline.unread(*tid),
             Event::Ended { tid } => self.timeline.ended(*tid),
             // A file of a recording is read beside the machine's other tools: threads keep the kernel's ids.
-            Event::Ident { .. } => {}
+            Event::Ident { .. } | Event::Mark(_) => {}
+            Event::Begun => self.timeline.begin(),
             Event::Usage { .. } | Event::Counters(_) | Event::Cost { .. } => {
                 self.tally.apply(event, &self.info.anchor);
             }

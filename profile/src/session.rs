@@ -1,6 +1,6 @@
 //! What is fixed while one process is profiled: ids, clock anchor, and how its chunks are labelled. Holds no samples.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use serde::{Deserialize, Serialize};
 
@@ -136,6 +136,12 @@ pub struct SessionInfo {
     pub keep_interpreter_frames: bool,
     /// Which states of threads keep their stacks.
     pub filter: Filter,
+    /// Variant of the release.
+    pub dist: Option<String>,
+    /// What its owner wants to find it by.
+    pub tags: BTreeMap<String, String>,
+    /// Only what threads do within their marks is told.
+    pub marks_only: bool,
 }
 
 impl SessionInfo {
@@ -159,6 +165,9 @@ impl SessionInfo {
             project_root: None,
             keep_interpreter_frames: false,
             filter: Filter::All,
+            dist: None,
+            tags: BTreeMap::new(),
+            marks_only: false,
         }
     }
 

@@ -155,6 +155,14 @@ impl Timeline {
         self.ticked.saturating_sub(beyond as u64)
     }
 
+    /// How many ticks there were from `from_us` to `until_us`; the opening is none.
+    pub(crate) fn ticked_within(&self, from_us: u64, until_us: u64) -> u64 {
+        let place = |at_us: u64| self.ticks.partition_point(|at| *at < at_us);
+        let all = place(until_us.saturating_add(1)).saturating_sub(place(from_us)) as u64;
+        let has_opening = self.ticked < self.ticks.len() as u64 && self.start_us() >= from_us;
+        all.saturating_sub(u64::from(has_opening))
+    }
+
     pub(crate) fn lines(&self) -> &[Line] {
         &self.lines
     }
@@ -226,7 +234,36 @@ impl Timeline {
             }
             !line.ended
         });
+        self.index_lines();
+    }
+
+    fn index_lines(&mut self) {
         self.index = self.lines.iter().enumerate().map(|(place, line)| (line.tid, place)).collect();
+    }
+
+    /// What stands was not seen since [`Self::reopen`]: it stands from the next tick on.
+    pub(crate) fn begin(&mut self) {
+        let next = self.now().saturating_add(1);
+        self.lines.iter_mut().filter_map(|line| line.standing.as_mut()).for_each(|standing| standing.first = next);
+    }
+
+    /// Forgets the ticks before `at_us`, but for one.
+    pub(crate) fn forget_before(&mut self, at_us: u64) {
+        let gone = self.ticks.partition_point(|at| *at < at_us).min(self.ticks.len().saturating_sub(1));
+        let ticks = u32::try_from(gone).unwrap_or(u32::MAX);
+        self.ticks.drain(..gone);
+        self.ticked = self.ticked.min(self.ticks.len() as u64);
+        self.lines.retain_mut(|line| {
+            line.sealed.retain(|run| run.last >= ticks);
+            for run in &mut line.sealed {
+                (run.first, run.last) = (run.first.saturating_sub(ticks), run.last - ticks);
+            }
+            if let Some(standing) = &mut line.standing {
+                standing.first = standing.first.saturating_sub(ticks);
+            }
+            !(line.ended && line.sealed.is_empty())
+        });
+        self.index_lines();
     }
 
     /// Goes by another anchor, where nothing came since [`Self::reopen`] at `at_ns`.
@@ -238,6 +275,17 @@ impl Timeline {
     /// The stacks that stand, so that they can be kept and counted, or given new slots.
     pub(crate) fn standing(&mut self) -> impl Iterator<Item = &mut Slot> {
         self.lines.iter_mut().filter_map(|line| line.standing.as_mut()?.slot.as_mut())
+    }
+
+    /// All stacks, those that stand and those that did.
+    pub(crate) fn slots(&mut self) -> impl Iterator<Item = &mut Slot> {
+        self.lines.iter_mut().flat_map(|line| {
+            let sealed = line.sealed.iter_mut().filter_map(|run| match &mut run.doing {
+                Doing::Stack(slot, _) => slot.as_mut(),
+                Doing::Gone => None,
+            });
+            sealed.chain(line.standing.as_mut().and_then(|standing| standing.slot.as_mut()))
+        })
     }
 
     #[allow(

@@ -7,6 +7,7 @@
 //! [`sampler`] is the thread that ties them.
 
 pub mod births;
+mod board;
 pub mod clock;
 pub mod fuzz;
 mod generated;

@@ -11,11 +11,12 @@ use std::{
     time::Duration,
 };
 
-use profile::{counters::Counters, feed::Event, id::Pid, module::ModuleIndex};
+use profile::{address::RemoteAddr, counters::Counters, feed::Event, id::Pid, module::ModuleIndex};
 use thiserror::Error;
 use tracing::warn;
 
 use crate::{
+    board::Watched,
     clock::Clock,
     modules::ModuleFile,
     procfs,
@@ -48,6 +49,13 @@ pub enum Output {
     ModuleFile(ModuleIndex, ModuleFile),
     /// What a user could do for better names.
     Hint(String),
+    /// The target's board is another than before; empty: there is none. Comes before the ticks at whose reading it was so.
+    Board {
+        /// When it was seen, `CLOCK_MONOTONIC`.
+        at_ns: u64,
+        /// All of it.
+        bytes: Box<[u8]>,
+    },
     /// The target has ended, or was let go on request; nothing follows.
     Gone {
         /// When, `CLOCK_MONOTONIC`.
@@ -128,6 +136,9 @@ enum Command {
     Add(TargetId, Box<Target>, bool),
     Remove(TargetId),
     Pause(TargetId, bool),
+    Watch(TargetId, Option<RemoteAddr>),
+    Rest(TargetId),
+    Every(TargetId, u32),
     Hold(Sender<bool>, Receiver<()>),
     Stop,
 }
@@ -185,6 +196,22 @@ impl Sampler {
         drop(self.commands.send(Command::Pause(id, paused)));
     }
 
+    /// Looks at a target's board from now on, at each tick in which it ran, and reads a paused target while a window is open
+    /// there; `None`: looks no more. What changes is told by [`Output::Board`].
+    pub fn watch(&self, id: TargetId, board: Option<RemoteAddr>) {
+        drop(self.commands.send(Command::Watch(id, board)));
+    }
+
+    /// The windows that are open on a target's board need no samples: a paused one is left alone until its board changes.
+    pub fn rest(&self, id: TargetId) {
+        drop(self.commands.send(Command::Rest(id)));
+    }
+
+    /// Reads a target at every so many-th tick only; the others are counted as skipped.
+    pub fn every(&self, id: TargetId, ticks: u32) {
+        drop(self.commands.send(Command::Every(id, ticks.max(1))));
+    }
+
     /// Waits until no stop of ours is open, and samples nothing until what is returned is dropped. `None`: a thread
     /// that was interrupted may still stop.
     pub fn hold(&self) -> Option<Hold> {
@@ -213,10 +240,18 @@ struct Job {
     quiet: Vec<u64>,
     added: u64,
     paused: bool,
+    board: Option<Watched>,
+    /// What the board changed to, and when that was seen; not handed over yet.
+    changed: Option<(u64, Box<[u8]>)>,
+    /// It is read at every so many-th tick, and how many of them have passed.
+    every: u32,
+    passed: u32,
     /// What of ticks that did not fit into the queue must still be said.
     carried: Tick,
     /// Thread-samples that did not fit.
     dropped: u64,
+    /// How long reading it took since the last account.
+    busy_ns: u64,
     usage: Usage,
 }
 
@@ -266,8 +301,14 @@ impl Loop {
             self.learn();
             let now = monotonic_ns();
             let ids: Vec<TargetId> = self.jobs.keys().copied().collect();
+            let mut before = now;
             for id in ids {
                 self.tick(id, now);
+                let after = monotonic_ns();
+                if let Some(job) = self.jobs.get_mut(&id) {
+                    job.busy_ns = job.busy_ns.saturating_add(after.saturating_sub(before));
+                }
+                before = after;
             }
             if now >= self.next_account {
                 self.next_account = now.saturating_add(SECOND_NS);
@@ -283,6 +324,21 @@ impl Loop {
             Command::Pause(id, paused) => {
                 if let Some(job) = self.jobs.get_mut(&id) {
                     job.paused = paused;
+                }
+            }
+            Command::Watch(id, board) => {
+                if let Some(job) = self.jobs.get_mut(&id) {
+                    job.watch(board);
+                }
+            }
+            Command::Rest(id) => {
+                if let Some(board) = self.jobs.get_mut(&id).and_then(|job| job.board.as_mut()) {
+                    board.rest();
+                }
+            }
+            Command::Every(id, every) => {
+                if let Some(job) = self.jobs.get_mut(&id) {
+                    job.every = every;
                 }
             }
             Command::Hold(reply, released) => {
@@ -310,8 +366,13 @@ impl Loop {
             quiet: Vec::new(),
             added: monotonic_ns(),
             paused,
+            board: None,
+            changed: None,
+            every: 1,
+            passed: 0,
             carried: Tick::default(),
             dropped: 0,
+            busy_ns: 0,
             usage: Usage { at: monotonic_ns(), cpu_ticks: None },
         };
         self.jobs.insert(id, job);
@@ -343,7 +404,10 @@ impl Loop {
 
     fn tick(&mut self, id: TargetId, now: u64) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
-        if job.paused {
+        if !job.has_its_turn() {
+            return;
+        }
+        if job.paused && !job.has_open_window(id, &self.work) {
             if job.target.is_gone() {
                 self.remove(id);
             }
@@ -363,7 +427,13 @@ impl Loop {
             job.account.counters.samples = job.account.counters.samples.saturating_add(tick.samples);
             return;
         }
-        job.hand_over(id, tick, &self.work);
+        // After the threads were read: a window that is open now was open when they were.
+        job.look();
+        if job.tell_board(id, &self.work) {
+            job.hand_over(id, tick, &self.work);
+        } else {
+            job.carry(tick);
+        }
     }
 
     /// What the unwinding thread found out about threads.
@@ -395,9 +465,14 @@ impl Loop {
         let cpu = process_cpu_ns();
         let used = cpu.saturating_sub(self.agent_cpu);
         self.agent_cpu = cpu;
-        let share = used / 1000 / (self.jobs.len().max(1) as u64);
-        let ids: Vec<TargetId> = self.jobs.keys().copied().collect();
-        ids.into_iter().for_each(|id| self.account(id, now, share));
+        // What the other threads do for a target goes with what is read of it.
+        let all: u64 = self.jobs.values().map(|job| job.busy_ns).sum();
+        let share = |job: &mut Job| {
+            let part = u128::from(used) * u128::from(std::mem::take(&mut job.busy_ns)) / u128::from(all.max(1));
+            u64::try_from(part / 1000).unwrap_or(u64::MAX)
+        };
+        let shares: Vec<(TargetId, u64)> = self.jobs.iter_mut().map(|(id, job)| (*id, share(job))).collect();
+        shares.into_iter().for_each(|(id, us)| self.account(id, now, us));
     }
 
     /// Never waits for room in the queue: a late stop may come meanwhile. What does not fit is said a second later.
@@ -420,6 +495,56 @@ impl Loop {
 }
 
 impl Job {
+    fn watch(&mut self, board: Option<RemoteAddr>) {
+        self.board = board.map(Watched::new);
+        self.changed = Some((monotonic_ns(), Box::default()));
+    }
+
+    /// Whether it is read at this tick. Where it is not, that is said of all its threads.
+    fn has_its_turn(&mut self) -> bool {
+        self.passed += 1;
+        if self.passed >= self.every {
+            self.passed = 0;
+            return true;
+        }
+        if !self.paused || self.board.as_ref().is_some_and(Watched::is_open) {
+            let threads = self.threads.all.len() as u64;
+            Counters::count_many(&mut self.account.counters.skipped, "budget", threads);
+        }
+        false
+    }
+
+    /// Looks at the board of a target that is read only while a window is open there.
+    fn has_open_window(&mut self, id: TargetId, work: &SyncSender<Work>) -> bool {
+        self.look();
+        self.tell_board(id, work) && self.board.as_ref().is_some_and(Watched::is_open)
+    }
+
+    fn look(&mut self) {
+        let Some(board) = &mut self.board else { return };
+        if let Some(bytes) = board.look(self.target.pid) {
+            self.changed = Some((monotonic_ns(), bytes));
+        }
+    }
+
+    /// Hands over what the board changed to, behind all ticks before. `false`: the queue is full.
+    fn tell_board(&mut self, id: TargetId, work: &SyncSender<Work>) -> bool {
+        if self.changed.is_none() {
+            return true;
+        }
+        if !self.hand_over_quiet(id, work) {
+            return false;
+        }
+        let Some((at_ns, bytes)) = self.changed.take() else { return true };
+        match work.try_send(Work::Board { id, at_ns, bytes }) {
+            Err(TrySendError::Full(Work::Board { at_ns, bytes, .. })) => {
+                self.changed = Some((at_ns, bytes));
+                false
+            }
+            _ => true,
+        }
+    }
+
     fn hand_over(&mut self, id: TargetId, mut tick: Tick, work: &SyncSender<Work>) {
         let carried = std::mem::take(&mut self.carried);
         tick.named.splice(..0, carried.named);

@@ -55,6 +55,8 @@ pub(crate) enum Work {
     Events { id: TargetId, events: Vec<Event> },
     /// What went wrong and what it cost, since the last.
     Account { id: TargetId, account: Box<Account>, agent_cpu_us: u64 },
+    /// A target's board is another.
+    Board { id: TargetId, at_ns: u64, bytes: Box<[u8]> },
     /// A target's last word.
     Gone { id: TargetId, at_ns: u64 },
 }
@@ -199,6 +201,7 @@ impl Unwinding {
                 }
                 events.into_iter().for_each(|event| sink.output(id, Output::Event(event)));
             }
+            Work::Board { id, at_ns, bytes } => sink.output(id, Output::Board { at_ns, bytes }),
             Work::Account { id, account, agent_cpu_us } => self.account(id, &account, agent_cpu_us, sink),
             Work::Gone { id, at_ns } => {
                 if let Some(mut state) = self.targets.remove(&id) {

@@ -4,6 +4,7 @@
 pub mod agent;
 pub mod clickhouse;
 pub mod compile;
+pub mod daemon;
 pub mod debuginfod;
 pub mod envelopes;
 pub mod kills;

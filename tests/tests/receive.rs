@@ -1,55 +1,25 @@
 //! Sentry's own SDKs against our receiver, over a real socket: every profile, chunk, transaction and span arrives and is
 //! linked. What is read of each item is `profile::wire::read`'s own test.
 
+#[path = "shared/receiver.rs"]
+mod receiver;
+
 use std::{
-    net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::Command,
-    sync::Arc,
-    thread::JoinHandle,
-    time::Duration,
 };
 
 use profile::received::{Received, Span, Transaction};
-use server::{Project, Server, Settings, Trigger, projects, shutdown, testing::MemoryStore};
-use store::{ChunkStore, item::ProjectId};
+use receiver::Receiver;
+use store::{ChunkStore as _, item::ProjectId};
 use tests::{compile::build_folder, pythons::with_module};
 
-/// A server with an empty store, until it is dropped.
-struct Receiver {
-    store: Arc<MemoryStore>,
-    dsn: String,
-    end: Option<(Trigger, JoinHandle<()>)>,
-}
-
-impl Receiver {
-    fn start() -> Self {
-        let key = "0123456789abcdef0123456789abcdef".to_owned();
-        let project = Project { id: 42, key, name: "shop".to_owned(), items_per_minute: None };
-        let store = Arc::new(MemoryStore::slow(Duration::from_millis(5)));
-        let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
-        let dsn = projects::dsn(&project, listener.local_addr().unwrap());
-        let server = Server::new(Settings::new(vec![project]), Arc::clone(&store) as Arc<dyn ChunkStore>);
-        let (trigger, shutdown) = shutdown::pair();
-        let running = std::thread::spawn(move || server.run(listener, shutdown).unwrap());
-        Self { store, dsn, end: Some((trigger, running)) }
-    }
-
-    /// Runs a program to its end; what came meanwhile.
-    fn receive(&self, command: &mut Command) -> (Vec<Received>, Vec<Transaction>, Vec<Span>) {
-        let output = command.output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        assert_eq!(self.store.refused(ProjectId(42), 10).unwrap(), []);
-        (self.store.all(), self.store.all_transactions(), self.store.all_spans())
-    }
-}
-
-impl Drop for Receiver {
-    fn drop(&mut self) {
-        let (trigger, running) = self.end.take().unwrap();
-        trigger.shut_down();
-        running.join().unwrap();
-    }
+/// Runs a program to its end; what came meanwhile.
+fn receive(from: &Receiver, command: &mut Command) -> (Vec<Received>, Vec<Transaction>, Vec<Span>) {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(from.store.refused(ProjectId(42), 10).unwrap(), []);
+    (from.store.all(), from.store.all_transactions(), from.store.all_spans())
 }
 
 fn program(name: &str) -> PathBuf {
@@ -92,7 +62,7 @@ fn python() {
     for mode in ["transaction", "manual", "trace", "stream"] {
         let receiver = Receiver::start();
         let mut command = python.run();
-        let found = receiver.receive(command.arg(program("shop.py")).args([mode, &receiver.dsn]));
+        let found = receive(&receiver, command.arg(program("shop.py")).args([mode, &receiver.dsn]));
         linked(&format!("python {mode}"), &found, "busy");
     }
 }
@@ -114,7 +84,7 @@ fn node() {
             }
             let receiver = Receiver::start();
             let mut command = Command::new("node");
-            let found = receiver.receive(command.arg(program("shop.js")).args([mode, &receiver.dsn]).arg(&folder));
+            let found = receive(&receiver, command.arg(program("shop.js")).args([mode, &receiver.dsn]).arg(&folder));
             linked(&format!("node {version} {mode}"), &found, "busy");
         }
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use profile::{
     code::{Code, CodeIndex},
-    feed::{Event, StackId},
+    feed::{Event, Mark, StackId},
     id::Tid,
     module::{Module, ModuleIndex},
     stack::RawStack,
@@ -18,6 +18,8 @@ pub(super) struct Carried {
     modules: BTreeMap<ModuleIndex, Module>,
     codes: BTreeMap<CodeIndex, Code>,
     threads: BTreeMap<Tid, Thread>,
+    /// Those that go on.
+    marks: BTreeMap<u64, Mark>,
     /// What an id means now. A feed may define it anew while threads still stand on what it meant before.
     places: HashMap<StackId, Place>,
 }
@@ -58,13 +60,21 @@ impl Carried {
             | Event::Unread { .. }
             | Event::Usage { .. }
             | Event::Counters(_)
-            | Event::Cost { .. } => {}
+            | Event::Cost { .. }
+            | Event::Begun => {}
+            Event::Mark(mark) if mark.end_ns.is_some() => drop(self.marks.remove(&mark.sequence)),
+            Event::Mark(mark) => drop(self.marks.insert(mark.sequence, mark.clone())),
         }
     }
 
-    /// The events with which a new file begins at `at_ns`. `read` reads a definition back from the current file; a thread
-    /// whose stack can't be read has none until it is sampled again.
-    pub(super) fn opening(&self, at_ns: u64, read: impl Fn(Place) -> Option<(StackId, RawStack)>) -> Vec<Event> {
+    /// The events with which a new file begins: at `at_ns`, where the one before ended; or, `None`, after a while in which
+    /// nothing was seen. `read` reads a definition back from the current file; a thread whose stack can't be read has none
+    /// until it is sampled again.
+    pub(super) fn opening(
+        &self,
+        at_ns: Option<u64>,
+        read: impl Fn(Place) -> Option<(StackId, RawStack)>,
+    ) -> Vec<Event> {
         let mut standing: BTreeMap<Place, Vec<(Tid, State)>> = BTreeMap::new();
         for (tid, thread) in &self.threads {
             let Some((place, state)) = thread.standing else { continue };
@@ -75,14 +85,16 @@ impl Carried {
         let modules = self.modules.iter().map(|(index, module)| Event::Module(*index, module.clone()));
         let codes = self.codes.iter().map(|(index, code)| Event::Code(*index, code.clone()));
         let threads = self.threads.iter().filter_map(name).chain(self.threads.iter().filter_map(ident));
-        let mut events: Vec<Event> = modules.chain(codes).chain(threads).collect();
-        events.push(Event::Tick { at_ns });
+        let marks = self.marks.values().cloned().map(Event::Mark);
+        let mut events: Vec<Event> = modules.chain(codes).chain(threads).chain(marks).collect();
+        events.extend(at_ns.map(|at_ns| Event::Tick { at_ns }));
         // In the order in which they were defined, each followed by those who stand on it: so an id may come twice.
         for (place, threads) in standing {
             let Some((stack, raw)) = read(place) else { continue };
             events.push(Event::Stack(stack, raw));
             events.extend(threads.into_iter().map(|(tid, state)| Event::Sample { tid, stack, state }));
         }
+        events.extend(at_ns.is_none().then_some(Event::Begun));
         events
     }
 }

@@ -11,10 +11,10 @@ use std::{
 use rustix::fs::{FlockOperation, flock};
 
 /// Suffix of a file that is being written.
-pub(super) const PART: &str = "part";
+pub(crate) const PART: &str = "part";
 
 /// A part older than this has no writer any more: the longest write takes seconds.
-const PART_AGE_MAX: Duration = Duration::from_mins(10);
+pub(crate) const PART_AGE_MAX: Duration = Duration::from_mins(10);
 
 /// Makes a folder that only its owner can read: profiles tell what a program does.
 pub(crate) fn make_folder(path: &Path) -> io::Result<()> {

@@ -155,9 +155,27 @@ impl Journal {
     /// nothing is kept until the next rotation, which has no old file to give.
     pub fn rotate(&mut self, at_ns: u64) -> (Option<Closed>, Result<(), JournalError>) {
         self.flush_last();
+        self.begin_next(at_ns, Some(at_ns))
+    }
+
+    /// Gives the file of a chunk that is closed back, where none follows for now: events are only remembered until
+    /// [`Journal::resume`].
+    pub fn suspend(&mut self) -> Option<Closed> {
+        self.flush_last();
+        self.failed = true;
+        self.give()
+    }
+
+    /// Begins the file of a chunk of this session that begins at `start_ns`, after a while in which nothing was told.
+    pub fn resume(&mut self, session: SessionInfo, start_ns: u64) -> Result<(), JournalError> {
+        self.session = session;
+        self.begin_next(start_ns, None).1
+    }
+
+    fn begin_next(&mut self, start_ns: u64, follows: Option<u64>) -> (Option<Closed>, Result<(), JournalError>) {
         let number = self.number.saturating_add(1);
-        let opening = self.current.carried.opening(at_ns, |place| self.current.stack(place));
-        let next = Current::begin(&self.folder, &self.session, at_ns, number, &opening);
+        let opening = self.current.carried.opening(follows, |place| self.current.stack(place));
+        let next = Current::begin(&self.folder, &self.session, start_ns, number, &opening);
         let closed = self.give();
         let begun = next.map(|next| {
             self.current = next;

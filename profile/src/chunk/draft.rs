@@ -5,6 +5,7 @@ use crate::{
         BYTES_MAX, Chunk, ChunkBuilder, SPAN_MAX_US, SessionInfo, chunk_id,
         frames::{Collector, Tables},
         ids::ThreadIds,
+        marks::Span,
         payload::Payload,
         samples::{self, Point},
     },
@@ -19,24 +20,26 @@ use crate::{
 pub(crate) fn write(builder: &ChunkBuilder, end_us: u64, namer: &mut dyn Namer) -> Option<Chunk> {
     let start_us = builder.timeline.start_us();
     let info = builder.info();
-    let mut until = Until { end_us: end_us.min(start_us.saturating_add(SPAN_MAX_US)), why: "span_limit" };
+    let until = |until_us, why| Until { span: Span { from_us: start_us, until_us }, why };
+    let mut part = until(end_us.min(start_us.saturating_add(SPAN_MAX_US)), "span_limit");
     loop {
-        let draft = Draft::new(builder, &info, &until, &mut *namer)?;
+        let draft = Draft::new(builder, &info, part, &mut *namer)?;
         let payload = draft.json()?;
         if payload.len() <= BYTES_MAX {
             debug_assert_eq!(wire::check(&payload, Some(info.platform.as_str())), [], "receivers would refuse it");
             return Some(draft.chunk(payload));
         }
         // Once more with a part of the time. Ends: the span shrinks each time, and nothing is left at last.
-        let part = (until.end_us - start_us) / 100 * (BYTES_MAX as u64 * 90 / payload.len() as u64);
-        until = Until { end_us: start_us + part, why: "size_limit" };
+        let shorter = (part.span.until_us - start_us) / 100 * (BYTES_MAX as u64 * 90 / payload.len() as u64);
+        part = until(start_us + shorter, "size_limit");
     }
 }
 
-/// Where a chunk ends, and why there if something lies beyond.
-struct Until {
-    end_us: u64,
-    why: &'static str,
+/// What a chunk spans, and why it ends there if something lies beyond.
+#[derive(Clone, Copy)]
+pub(crate) struct Until {
+    pub(crate) span: Span,
+    pub(crate) why: &'static str,
 }
 
 /// A sample with its place in the tables.
@@ -69,12 +72,18 @@ pub(crate) struct Draft<'b> {
 }
 
 impl<'b> Draft<'b> {
-    fn new(builder: &'b ChunkBuilder, info: &'b SessionInfo, until: &Until, namer: &mut dyn Namer) -> Option<Self> {
+    /// Of the samples within a span. `None`: there are none.
+    pub(crate) fn new(
+        builder: &'b ChunkBuilder,
+        info: &'b SessionInfo,
+        until: Until,
+        namer: &mut dyn Namer,
+    ) -> Option<Self> {
         let mut tables = Collector::new(info, &builder.stacks, namer);
         let mut draft = Self {
             builder,
             info,
-            end_us: until.end_us,
+            end_us: until.span.until_us,
             counters: builder.tally.counters.clone(),
             samples: Vec::new(),
             threads: Vec::new(),
@@ -83,7 +92,13 @@ impl<'b> Draft<'b> {
         };
         let mut ids = ThreadIds::new(builder.timeline.lines());
         for line in builder.timeline.lines() {
-            let found = samples::of_line(line, builder.timeline.ticks(), until.end_us, &builder.stacks);
+            let (ticks, stacks) = (builder.timeline.ticks(), &builder.stacks);
+            let found = if info.marks_only {
+                let marked = |ident| builder.marks.of_thread(ident, &info.anchor, until.span);
+                samples::of_spans(line, ticks, &line.ident().map(marked).unwrap_or_default(), stacks)
+            } else {
+                samples::of_line(line, ticks, until.span, stacks)
+            };
             Counters::count_many(&mut draft.counters.dropped, until.why, found.beyond);
             Counters::count_many(&mut draft.counters.dropped, "not_enough_samples", found.insufficient);
             if !found.points.is_empty() {

@@ -4,12 +4,14 @@
 mod draft;
 mod frames;
 mod ids;
+pub(crate) mod marks;
 pub(crate) mod payload;
 mod samples;
 mod size;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod transaction;
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -29,6 +31,7 @@ pub use crate::{
     session::{Anchor, ClientSdk, Naming, Platform, SessionInfo},
 };
 pub(crate) use tally::Tally;
+pub use transaction::TRANSACTION_MAX_NS;
 
 /// What a chunk should span.
 pub const SPAN_ASKED_NS: u64 = 60_000_000_000;
@@ -70,6 +73,7 @@ pub struct ChunkBuilder {
     stacks: Stacks,
     timeline: Timeline,
     tally: Tally,
+    marks: marks::Marks,
     size: size::Estimate,
 }
 
@@ -82,6 +86,7 @@ impl ChunkBuilder {
             stacks: Stacks::default(),
             timeline,
             tally: Tally::default(),
+            marks: marks::Marks::default(),
             size: size::Estimate::default(),
         }
     }
@@ -107,6 +112,8 @@ impl ChunkBuilder {
             Event::Usage { .. } | Event::Counters(_) | Event::Cost { .. } => {
                 self.tally.apply(event, &self.info.anchor);
             }
+            Event::Mark(mark) => self.marks.apply(mark),
+            Event::Begun => self.timeline.begin(),
         }
     }
 
@@ -148,6 +155,20 @@ impl ChunkBuilder {
         self.tally.usage.clear();
     }
 
+    /// Opens a chunk at `at_ns`, where nothing is known of the time before: a thread that has not run since stands from the
+    /// first tick on. What came since the last chunk was closed is forgotten. Gives what its chunks say of the session.
+    /// `marks_only`: see [`SessionInfo`].
+    pub fn begin(&mut self, profiler_id: ProfilerId, anchor: Anchor, at_ns: u64, marks_only: bool) -> SessionInfo {
+        let info = Arc::make_mut(&mut self.info);
+        (info.profiler_id, info.anchor, info.marks_only) = (profiler_id, anchor, marks_only);
+        let info = info.clone();
+        self.reopen(anchor.unix_us(at_ns));
+        self.timeline.re_anchor(anchor, at_ns);
+        self.timeline.begin();
+        self.tally = Tally::default();
+        info
+    }
+
     /// What the open chunk says of the session. A program may start a runtime late, or exec into one: what the chunk holds
     /// tells its platform, so that it is one for all of its frames.
     fn info(&self) -> Arc<SessionInfo> {
@@ -176,6 +197,7 @@ impl ChunkBuilder {
 
     fn reopen(&mut self, at_us: u64) {
         self.timeline.reopen(at_us);
+        self.marks.reopen();
         self.size = size::Estimate::default();
         if self.stacks.is_mostly_garbage() {
             self.stacks.collect_garbage(self.timeline.standing());

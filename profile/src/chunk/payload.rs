@@ -10,6 +10,7 @@ use crate::{
     chunk::{
         ClientSdk, Naming, Platform, SessionInfo, chunk_id,
         draft::{Draft, Sample, Thread},
+        marks::{Span, WireMark},
         tally::Usage,
     },
     counters::Counters,
@@ -32,6 +33,8 @@ pub(crate) struct Payload<'b> {
     release: Option<&'b str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     environment: Option<&'b str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dist: Option<&'b str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     debug_meta: Option<DebugMeta<'b>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -70,6 +73,10 @@ pub(crate) struct Ours<'b, R> {
     pub(crate) thread_states: R,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) in_file: Vec<u64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) marks: Vec<WireMark<'b>>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) tags: Cow<'b, BTreeMap<String, String>>,
 }
 
 impl<'b> Payload<'b> {
@@ -83,6 +90,7 @@ impl<'b> Payload<'b> {
             client_sdk: &info.client,
             release: info.release.as_deref(),
             environment: info.environment.as_deref(),
+            dist: info.dist.as_deref(),
             debug_meta: DebugMeta::of(draft),
             measurements: Measurements::of(&draft.builder.tally.usage),
             profile: Profile {
@@ -121,12 +129,14 @@ impl<'b> Ours<'b, StateRuns<'b>> {
             states: states.collect(),
             thread_states: StateRuns(&draft.threads),
             in_file: draft.tables.in_file.iter().flat_map(|(frame, at)| [u64::from(*frame), at.0]).collect(),
+            marks: builder.marks.wire(&info.anchor, Span { from_us: start_us, until_us: draft.end_us }),
+            tags: Cow::Borrowed(&info.tags),
         }
     }
 }
 
 /// Serializes element by element, so that the JSON is written straight from the tables.
-struct Seq<'b, T>(&'b [T]);
+pub(crate) struct Seq<'b, T>(pub(crate) &'b [T]);
 
 impl Serialize for Seq<'_, (Frame, bool)> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
@@ -228,7 +238,7 @@ impl<T: fmt::Display> Serialize for Text<T> {
 }
 
 /// `thread_metadata`
-struct Names<'b>(&'b [Thread<'b>]);
+pub(crate) struct Names<'b>(pub(crate) &'b [Thread<'b>]);
 
 impl Serialize for Names<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {

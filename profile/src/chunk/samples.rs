@@ -2,6 +2,7 @@
 //! thread's next one, arrives at the durations that were seen. Touches no names.
 
 use crate::{
+    chunk::marks::Span,
     stack::StackEnd,
     stacks::{Interned, Slot, Stacks},
     thread::State,
@@ -15,39 +16,61 @@ pub(crate) struct Point {
     pub(crate) doing: Option<(Option<Slot>, State)>,
 }
 
-/// The samples of a thread up to `end_us`.
+/// The samples of a thread within a span.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct LineSamples {
     /// Strictly in order of time. Empty if a receiver would drop the thread.
     pub(crate) points: Vec<Point>,
-    /// Ticks that lie beyond `end_us`.
+    /// Ticks that lie beyond its end.
     pub(crate) beyond: u64,
     /// Ticks of a thread that a receiver would drop although it has a duration.
     pub(crate) insufficient: u64,
 }
 
-/// The samples of `line`: of a run of a thread that sleeps the first two ticks and the last, of other runs each tick;
-/// and what stands at `end_us` once more there, to give the one before its width.
-pub(crate) fn of_line(line: &Line, ticks: &[u64], end_us: u64, stacks: &Stacks) -> LineSamples {
-    let now = u32::try_from(ticks.len().saturating_sub(1)).unwrap_or(u32::MAX);
+/// The samples of `line` within `span`: of a run of a thread that sleeps the first two ticks and the last, of other runs
+/// each tick; and what stands at its end once more there, to give the one before its width.
+pub(crate) fn of_line(line: &Line, ticks: &[u64], span: Span, stacks: &Stacks) -> LineSamples {
+    let mut out = within(line, ticks, span);
+    repair(&mut out, stacks);
+    out
+}
+
+/// The same within each of `spans` alone: at the end of each the thread is as if gone.
+pub(crate) fn of_spans(line: &Line, ticks: &[u64], spans: &[Span], stacks: &Stacks) -> LineSamples {
     let mut out = LineSamples::default();
-    for run in line.runs(now) {
-        push_run(&mut out, run, ticks, end_us);
-    }
-    if let Some(last) = out.points.last().filter(|last| last.doing.is_some() && last.at_us < end_us).copied() {
-        out.points.push(Point { at_us: end_us, ..last });
+    for span in spans {
+        let mut part = within(line, ticks, *span);
+        if let Some(last) = part.points.last_mut() {
+            last.doing = None;
+        }
+        let told = out.points.last().map_or(0, |last| last.at_us);
+        out.points.extend(part.points.into_iter().filter(|point| point.at_us > told));
     }
     repair(&mut out, stacks);
     out
 }
 
-fn push_run(out: &mut LineSamples, run: Run, ticks: &[u64], end_us: u64) {
+fn within(line: &Line, ticks: &[u64], span: Span) -> LineSamples {
+    let now = u32::try_from(ticks.len().saturating_sub(1)).unwrap_or(u32::MAX);
+    let mut out = LineSamples::default();
+    for run in line.runs(now) {
+        push_run(&mut out, run, ticks, span);
+    }
+    let end_us = span.until_us;
+    if let Some(last) = out.points.last().filter(|last| last.doing.is_some() && last.at_us < end_us).copied() {
+        out.points.push(Point { at_us: end_us, ..last });
+    }
+    out
+}
+
+fn push_run(out: &mut LineSamples, run: Run, ticks: &[u64], span: Span) {
     let doing = match run.doing {
         Doing::Stack(slot, state) => Some((slot, state)),
         Doing::Gone => None,
     };
     let seen = ticks.get(run.first as usize..=run.last as usize).unwrap_or_default();
-    let (within, beyond) = seen.split_at(seen.partition_point(|at| *at <= end_us));
+    let seen = seen.get(seen.partition_point(|at| *at < span.from_us)..).unwrap_or_default();
+    let (within, beyond) = seen.split_at(seen.partition_point(|at| *at <= span.until_us));
     if doing.is_some() {
         out.beyond += beyond.len() as u64;
     }

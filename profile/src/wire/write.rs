@@ -6,7 +6,10 @@ use std::{borrow::Cow, collections::BTreeMap, io};
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use crate::{
-    chunk::payload::{Ours, SCHEMA, WireFrame, WireSample, seconds},
+    chunk::{
+        marks::WireMark,
+        payload::{Ours, SCHEMA, WireFrame, WireSample, seconds},
+    },
     received::{Frame, Measurement, Received, Thread},
 };
 
@@ -90,6 +93,8 @@ fn ours(received: &Received) -> Option<Ours<'_, StateRuns<'_>>> {
         thread_states: StateRuns(received),
         // Their address is what tells them apart already.
         in_file: Vec::new(),
+        marks: agent.marks.iter().map(WireMark::of_received).collect(),
+        tags: Cow::Borrowed(&agent.tags),
     })
 }
 

@@ -1,6 +1,7 @@
 //! Tests of whole chunks. Here what they share: short ways to say events, a namer, and a receiver's view of a chunk.
 
 mod durations;
+mod runs;
 mod whole;
 
 use std::{collections::BTreeMap, sync::Arc};

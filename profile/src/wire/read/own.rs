@@ -17,6 +17,17 @@ const SCHEMA: u64 = 1;
 /// More of it is ignored. A chunk of 200 threads that are all busy has about 4 MB of states.
 const BYTES_MAX: usize = 8 << 20;
 
+/// More functions and blocks of a chunk are ignored: they are kept with its head.
+const MARKS_MAX: usize = 10_000;
+/// And more tags.
+const TAGS_MAX: usize = 64;
+/// Longer names and tags are cut.
+const NAME_MAX: usize = 256;
+
+fn short(text: &str) -> String {
+    text.chars().take(NAME_MAX).collect()
+}
+
 /// The key as sent.
 pub(super) struct Own<'a>(&'a str);
 
@@ -43,7 +54,13 @@ impl<'a> Own<'a> {
 
     /// What the agent says of itself.
     pub(super) fn says(&self) -> Option<AgentSays> {
-        serde_json::from_str::<AgentSays>(self.0).ok().filter(|says| says.start.is_finite() && says.end.is_finite())
+        let says = serde_json::from_str::<AgentSays>(self.0).ok();
+        let mut says = says.filter(|says| says.start.is_finite() && says.end.is_finite())?;
+        says.marks.retain(|mark| mark.start.is_finite() && mark.start <= mark.end && !mark.name.is_empty());
+        says.marks.truncate(MARKS_MAX);
+        says.marks.iter_mut().for_each(|mark| mark.name = short(&mark.name));
+        says.tags = says.tags.iter().take(TAGS_MAX).map(|(key, value)| (short(key), short(value))).collect();
+        Some(says)
     }
 
     /// Gives frames without a name the address that tells their function in all processes: the one in its file. Those that

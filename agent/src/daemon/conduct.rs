@@ -1,0 +1,429 @@
+//! What is done about processes: who belongs to which entry, whether it is read, when it runs. The only place where a target of
+//! the daemon begins.
+
+use std::{sync::Arc, time::Instant};
+
+use config::{Effective, Facts as _, ForkedDecision, Lifecycle, Told};
+use profile::{
+    address::RemoteAddr,
+    id::{Pid, ProfilerId},
+};
+use sampler::{Refused, Target, TargetId, sys::monotonic_ns, target::thread_ids};
+use tokio::sync::Notify;
+use tracing::{info, warn};
+
+use super::{
+    Daemon,
+    budget::{Limits, Turn},
+    control::told::{Refusal, Started},
+    fleet::{Forced, Found, Place, Process, program_of},
+    verdict::{self, judge},
+};
+use crate::{
+    exit::Failure,
+    facts::ProcessFacts,
+    info::session_info,
+    outlet::Outlet,
+    pipeline::Opening,
+    schedule::Transactions,
+    session::{Course, Told as ToldSession},
+    settings,
+};
+
+/// Most targets that are opened at a look: each takes some tenths of a millisecond, here and in the other threads.
+const OPEN_MAX: usize = 8;
+/// Most that are read at a time: each costs some microseconds a tick.
+const READ_MAX: usize = 1024;
+
+/// Why a process is not read although it might be.
+const HELD_BY_MEMORY: &str = "the agent has as much memory as budget.memory allows";
+const HELD_BY_SERVER: &str = "the server limits its chunks for long";
+
+/// What the settings say that we may cost.
+pub(super) fn limits(settings: &config::Settings) -> Limits {
+    Limits { host_cpu: settings.budget.host_cpu.share(), target_stop: settings.budget.target_stop.share() }
+}
+
+impl Daemon {
+    /// Looks at who is new, who has ended, and who waits.
+    pub(super) fn look(&mut self) {
+        for id in self.pipeline.resting() {
+            self.sampler.rest(id);
+        }
+        for id in self.pipeline.ended() {
+            self.ended(id);
+        }
+        let found = self.fleet.look();
+        self.consider(&found);
+        self.open_waiting();
+    }
+
+    /// Decides about processes that are new, or another program than before. A parent may stand behind its child.
+    pub(super) fn consider(&mut self, found: &[Found]) {
+        let mut left = Vec::new();
+        for of in found {
+            if !self.consider_one(*of, false) {
+                left.push(*of);
+            }
+        }
+        for of in left {
+            if !self.consider_one(of, false) {
+                self.fleet.stranger(of);
+            }
+        }
+    }
+
+    /// Whether an entry has the process. `has_client`: it has just registered.
+    pub(super) fn consider_one(&mut self, of: Found, has_client: bool) -> bool {
+        let Some((entry, environment)) = self.entry_of(of, has_client) else {
+            self.drop_process(of.pid);
+            return false;
+        };
+        let program = program_of(of.pid);
+        let known = self.fleet.processes.get_mut(&of.pid).filter(|it| it.start_time == of.start_time);
+        if let Some(known) = known {
+            known.environment = environment;
+            // Another program is another service: nothing that the one before said holds.
+            if known.program.is_some() && known.program != program {
+                (known.client, known.decided) = (None, None);
+            }
+            (known.entry, known.program) = (entry, program);
+        } else {
+            let process = self.new_process(of, entry, environment);
+            self.fleet.admit(process);
+        }
+        self.settle(of.pid);
+        true
+    }
+
+    /// The name of the entry that has a process, and what the process' environment says: its own, or its parent's whose children
+    /// it takes.
+    fn entry_of(&self, of: Found, has_client: bool) -> Option<(String, Told)> {
+        let facts = ProcessFacts::new(of.pid, has_client, &self.pod);
+        let told = || Told::by_environment(&facts, &self.loaded.settings.daemon.dsn_hosts);
+        if let Some(entry) = self.loaded.entry(&facts) {
+            return Some((entry.name.clone(), told()));
+        }
+        let parent = self.fleet.processes.get(&of.parent).filter(|parent| parent.start_time <= of.start_time)?;
+        let entry = self.entry(&parent.entry).filter(|entry| entry.children)?;
+        // A kernel thread, or one that has ended.
+        facts.exe()?;
+        Some((entry.name.clone(), told()))
+    }
+
+    fn entry(&self, name: &str) -> Option<&config::Target> {
+        self.loaded.settings.targets.iter().find(|entry| entry.name == name)
+    }
+
+    fn new_process(&self, of: Found, entry: String, environment: Told) -> Process {
+        let effective = self.effective(&entry, &environment, None);
+        let parent = self.fleet.processes.get(&of.parent).filter(|parent| parent.entry == entry);
+        let inherits = effective.forked_decision.value == ForkedDecision::Parent;
+        let inherited = parent.filter(|_| inherits);
+        let roll = inherited.map_or_else(|| verdict::roll(&self.boot, of.pid, of.start_time), |parent| parent.roll);
+        let verdict = judge(&effective, roll, None, false, true);
+        Process {
+            pid: of.pid,
+            start_time: of.start_time,
+            entry,
+            program: program_of(of.pid),
+            since: Instant::now(),
+            roll,
+            decided: inherited.and_then(|parent| parent.decided),
+            environment,
+            client: None,
+            effective,
+            verdict,
+            forced: Forced::No,
+            place: Place::Off,
+            opened: None,
+            outlet: None,
+            held_back: None,
+            change: 1,
+            changed: Arc::new(Notify::new()),
+        }
+    }
+
+    fn effective(&self, entry: &str, environment: &Told, code: Option<&Told>) -> Effective {
+        let nothing = config::TargetOptions::default();
+        let code = code.map_or(&nothing, |told| &told.options);
+        match self.entry(entry) {
+            Some(entry) => self.loaded.of_target(entry, &environment.options, code),
+            None => self.loaded.of_all(),
+        }
+    }
+
+    /// Decides anew what holds for a process, and does what follows.
+    pub(super) fn settle(&mut self, pid: Pid) {
+        let Some(process) = self.fleet.processes.get(&pid) else { return };
+        let effective =
+            self.effective(&process.entry, &process.environment, process.client.as_ref().map(|it| &it.told));
+        let has_board = process.client.as_ref().is_some_and(|client| client.board.is_some());
+        let verdict = judge(&effective, process.roll, process.decided, has_board, self.may_begin());
+        let Some(process) = self.fleet.processes.get_mut(&pid) else { return };
+        let is_new = process.verdict != verdict || process.effective != effective;
+        (process.effective, process.verdict) = (effective, verdict);
+        if process.verdict.mode == "continuous" && process.client.is_some() {
+            process.decided.get_or_insert(process.verdict.sampled);
+        }
+        let starts =
+            process.effective.start_on_attach.value && process.effective.profile_lifecycle.value == Lifecycle::Manual;
+        if process.opened.is_none() && process.forced == Forced::No && starts {
+            process.forced = Forced::Wanted;
+        }
+        if is_new {
+            process.has_changed();
+        }
+        self.place(pid);
+    }
+
+    /// Opens a process that is to be read, and lets one go that is not, or of which something else is to be said.
+    fn place(&mut self, pid: Pid) {
+        let Some(process) = self.fleet.processes.get_mut(&pid) else { return };
+        let wanted = wanted(process);
+        match (&process.place, &wanted) {
+            (Place::Off | Place::Refused(_), Some(_)) => process.place = Place::Waiting,
+            (Place::Waiting | Place::Refused(_), None) => process.place = Place::Off,
+            (Place::AtWork(id), _) if wanted != process.opened => {
+                let id = *id;
+                process.place = Place::Ending(id);
+                if let Forced::Running(_) = process.forced {
+                    process.forced = Forced::Wanted;
+                }
+                self.sampler.remove(id);
+            }
+            _ => {}
+        }
+    }
+
+    fn open_waiting(&mut self) {
+        let read = self.fleet.processes.values().filter(|it| matches!(it.place, Place::AtWork(_))).count();
+        let waiting = self.fleet.processes.values().filter(|it| it.place == Place::Waiting).map(|it| it.pid);
+        let next: Vec<Pid> = waiting.take(OPEN_MAX.min(READ_MAX.saturating_sub(read))).collect();
+        for pid in next {
+            self.open(pid);
+        }
+    }
+
+    fn open(&mut self, pid: Pid) {
+        let opened = Target::open_now(pid);
+        let Some(process) = self.fleet.processes.get_mut(&pid) else { return };
+        match opened {
+            Ok(target) if target.start_time == process.start_time => {
+                if let Err(error) = self.begin(target) {
+                    self.refuse(pid, format!("{error:#}"));
+                }
+            }
+            Ok(_) | Err(Refused::NoSuchProcess(_) | Refused::Zombie(_)) => drop(self.fleet.processes.remove(&pid)),
+            // Ours, or an older agent's, that is closing its last chunk; or somebody else's, then it stays so.
+            Err(Refused::Locked(_)) => {}
+            Err(refused) => self.refuse(pid, refused.to_string()),
+        }
+    }
+
+    fn refuse(&mut self, pid: Pid, why: String) {
+        warn!(%pid, reason = why, "A target cannot be profiled.");
+        if let Some(process) = self.fleet.processes.get_mut(&pid) {
+            process.place = Place::Refused(why);
+            process.has_changed();
+        }
+    }
+
+    fn begin(&mut self, target: Target) -> anyhow::Result<()> {
+        let pid = target.pid;
+        let Some(process) = self.fleet.processes.get(&pid) else { return Ok(()) };
+        let of = process.effective.clone();
+        let ways = self.outlets.of(
+            of.dsn.value.as_ref(),
+            of.send_client_reports.value,
+            &self.loaded.settings,
+            &self.naming,
+        )?;
+        let Some(process) = self.fleet.processes.get_mut(&pid) else { return Ok(()) };
+        process.outlet = Some(ways.outlet.clone());
+        let mut info = session_info(&self.loaded.settings, &of, &target, None).map_err(Failure::into_error)?;
+        info.tags.insert("target".to_owned(), process.entry.clone());
+        let is_transactions = process.verdict.mode == "transaction";
+        let course = if is_transactions {
+            Course::Transactions(Transactions::default())
+        } else {
+            Course::Told(ToldSession::default())
+        };
+        let opening = Opening {
+            info,
+            given: false,
+            course,
+            outlet: ways.outlet,
+            journals: Some(ways.journals),
+            skip_idle: of.skip_idle.value,
+        };
+        let id = self.sampler.reserve();
+        self.pipeline.open(id, opening);
+        self.sampler.add(id, target, true)?;
+        let board = process.client.as_ref().and_then(|client| client.board);
+        self.sampler.watch(id, board.map(RemoteAddr));
+        process.opened = wanted(process);
+        process.place = Place::AtWork(id);
+        process.decided = Some(process.verdict.sampled).filter(|_| !is_transactions).or(process.decided);
+        let threads = thread_ids(pid).map_or(1, |threads| threads.len());
+        let rate = settings::sampling(&self.loaded.settings).rate_hz;
+        if let Turn::Every(every @ 2..) = self.budget.begin(id, threads, rate) {
+            self.sampler.every(id, every);
+            info!(%pid, threads, every, "Read less often from the start, to stay within budget.host_cpu.");
+        }
+        info!(%pid, entry = process.entry, mode = process.verdict.mode, "Profiled from now on, when it says so.");
+        if process.forced == Forced::Wanted {
+            self.start(pid);
+        }
+        Ok(())
+    }
+
+    /// A session has ended.
+    fn ended(&mut self, id: TargetId) {
+        self.budget.end(id);
+        let Some(process) = self.fleet.of_target(id) else { return };
+        let (pid, start_time) = (process.pid, process.start_time);
+        process.opened = None;
+        process.place = Place::Off;
+        if super::fleet::lives(pid, start_time) {
+            self.settle(pid);
+        } else {
+            self.fleet.processes.remove(&pid);
+        }
+    }
+
+    /// No entry has it any more.
+    fn drop_process(&mut self, pid: Pid) {
+        if let Some(process) = self.fleet.processes.remove(&pid)
+            && let Place::AtWork(id) = process.place
+        {
+            self.sampler.remove(id);
+        }
+    }
+
+    fn start(&mut self, pid: Pid) -> Option<ProfilerId> {
+        let process = self.fleet.processes.get_mut(&pid)?;
+        let Place::AtWork(target) = process.place else { return None };
+        let id = ProfilerId(uuid::Uuid::new_v4());
+        process.forced = Forced::Running(id);
+        process.has_changed();
+        self.pipeline.run(target, Some(id), monotonic_ns());
+        self.sampler.pause(target, false);
+        Some(id)
+    }
+
+    /// Starts or stops a process, as it asked itself or an operator did.
+    pub(super) fn run_process(&mut self, pid: Pid, start: bool) -> Result<Started, Refusal> {
+        const HINT: &str = "the settings file names the targets; `sentry-profiled targets` lists them";
+        let none = || Refusal::new(404, format!("process {pid} is no target of this agent"), HINT);
+        let process = self.fleet.processes.get(&pid).ok_or_else(none)?;
+        let not = |reason: &str| Ok(Started { profiler_id: None, reason: Some(reason.to_owned()) });
+        if process.verdict.mode != "continuous" || !process.verdict.sampled {
+            return not(process.verdict.reason.as_deref().unwrap_or("its transactions are profiled, not its session"));
+        }
+        if process.effective.profile_lifecycle.value == Lifecycle::Trace {
+            return not("profile_lifecycle is trace: it runs while a root span is open, not from start to stop");
+        }
+        Ok(if start { self.start_process(pid) } else { self.stop_process(pid) })
+    }
+
+    fn start_process(&mut self, pid: Pid) -> Started {
+        let running = self.running(pid);
+        if running.is_some() {
+            return Started { profiler_id: running, reason: None };
+        }
+        if let Some(process) = self.fleet.processes.get_mut(&pid) {
+            process.forced = Forced::Wanted;
+        }
+        self.place(pid);
+        let is_open =
+            |daemon: &Self| matches!(daemon.fleet.processes.get(&pid).map(|it| &it.place), Some(Place::AtWork(_)));
+        if !is_open(self) {
+            self.open(pid);
+        }
+        let started = self.running(pid).or_else(|| self.start(pid).map(|id| id.to_string()));
+        let why = self.fleet.processes.get(&pid).and_then(|process| match &process.place {
+            Place::Refused(why) => Some(why.clone()),
+            _ => None,
+        });
+        let reason =
+            started.is_none().then(|| why.unwrap_or_else(|| "it cannot be opened yet; it will be started".to_owned()));
+        Started { profiler_id: started, reason }
+    }
+
+    /// The profiler id of the run that goes on, whoever started it.
+    fn running(&self, pid: Pid) -> Option<String> {
+        let process = self.fleet.processes.get(&pid)?;
+        if let Forced::Running(id) = process.forced {
+            return Some(id.to_string());
+        }
+        let Place::AtWork(target) = process.place else { return None };
+        Some(self.pipeline.sessions().get(&target)?.running?.to_string())
+    }
+
+    fn stop_process(&mut self, pid: Pid) -> Started {
+        let Some(process) = self.fleet.processes.get_mut(&pid) else {
+            return Started { profiler_id: None, reason: None };
+        };
+        let before = std::mem::replace(&mut process.forced, Forced::No);
+        let Forced::Running(id) = before else {
+            return Started {
+                profiler_id: None,
+                reason: Some("it was not running by a start of the agent".to_owned()),
+            };
+        };
+        process.has_changed();
+        if let Place::AtWork(target) = process.place {
+            self.sampler.pause(target, true);
+            self.pipeline.run(target, None, monotonic_ns());
+        }
+        Started { profiler_id: Some(id.to_string()), reason: None }
+    }
+
+    /// While the server limits chunks of a DSN for longer than is waited out, nobody is read for it; nor whoever came last, where
+    /// we have more memory than we may.
+    pub(super) fn hold_back(&mut self, rss_bytes: u64) {
+        let limit = self.loaded.settings.budget.memory.0;
+        let at_work = |process: &&mut Process| matches!(process.place, Place::AtWork(_));
+        let last = self.fleet.processes.values_mut().filter(at_work).max_by_key(|process| process.since);
+        if let (true, Some(last)) = (rss_bytes > limit, last) {
+            warn!(pid = %last.pid, rss_bytes, limit, "The agent has more memory than budget.memory; the last target is let go.");
+            last.held_back = Some(HELD_BY_MEMORY);
+        }
+        let mut changed = Vec::new();
+        for process in self.fleet.processes.values_mut() {
+            let is_limited = matches!(&process.outlet, Some(Outlet::Ship(shipper)) if shipper.paused().is_some());
+            let by_memory = process.held_back == Some(HELD_BY_MEMORY) && rss_bytes > limit / 4 * 3;
+            let reason = if by_memory { Some(HELD_BY_MEMORY) } else { is_limited.then_some(HELD_BY_SERVER) };
+            if reason != process.held_back || by_memory {
+                if reason == Some(HELD_BY_SERVER) {
+                    warn!(pid = %process.pid, "The server limits chunks for long; this target rests until then.");
+                }
+                process.held_back = reason;
+                changed.push(process.pid);
+            }
+        }
+        changed.into_iter().for_each(|pid| self.place(pid));
+    }
+
+    /// Opens a process at once that waits for it.
+    pub(super) fn open_now(&mut self, pid: Pid) {
+        if self.fleet.processes.get(&pid).is_some_and(|process| process.place == Place::Waiting) {
+            self.open(pid);
+        }
+    }
+
+    fn may_begin(&self) -> bool {
+        let limit = self.loaded.settings.budget.hours_per_month;
+        limit.is_none_or(|hours| self.hours.month().billed_us() / 3_600_000_000 < u64::from(hours))
+    }
+}
+
+/// What a process is to be opened with, if it is to be read: what holds for it, its mode, and where its board is.
+fn wanted(process: &Process) -> Option<(Effective, &'static str, Option<u64>)> {
+    let board = process.client.as_ref().and_then(|client| client.board);
+    let is_needed = process.held_back.is_none()
+        && process.verdict.sampled
+        && (board.is_some() || process.forced != Forced::No || process.opened.is_some());
+    is_needed.then(|| (process.effective.clone(), process.verdict.mode, board))
+}

@@ -1,0 +1,342 @@
+//! When a process is profiled that says so itself, by its board, or whose operator does. Decides; samples nothing, and reads
+//! no clock.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use profile::{
+    board::{Board, Window, WindowKind},
+    chunk::TRANSACTION_MAX_NS,
+    feed::Mark,
+    id::ProfilerId,
+};
+
+/// A time in which a process is profiled under one profiler id. Times are `CLOCK_MONOTONIC` nanoseconds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Run {
+    /// What its chunks say.
+    pub id: ProfilerId,
+    /// Since when.
+    pub start_ns: u64,
+    /// Only what threads do within their marks is told.
+    pub marks_only: bool,
+}
+
+/// What is to be done, in this order.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Step {
+    /// The run that goes on has ended.
+    End {
+        /// When.
+        at_ns: u64,
+    },
+    /// Another begins, with the first tick after its start.
+    Begin(Run),
+    /// A function or block began or ended.
+    Mark(Mark),
+}
+
+/// Runs of a process, one at a time.
+#[derive(Debug, Default)]
+pub struct Runs {
+    /// The operator's.
+    forced: Option<Run>,
+    board: Board,
+    current: Option<Run>,
+    /// Nothing is read, so nothing can be said.
+    suspended: bool,
+    /// When the last run ended: no other begins before.
+    ended_ns: u64,
+    /// The marks that were told, and whether their end was.
+    told: BTreeMap<u64, bool>,
+}
+
+impl Runs {
+    /// The board is another, as was seen at `at_ns`.
+    pub fn noted(&mut self, board: Board, at_ns: u64) -> Vec<Step> {
+        let before = std::mem::replace(&mut self.board, board);
+        // A chunk that ends is told the ends of its marks before, and the next one its beginnings.
+        let (ended, begun): (Vec<Mark>, Vec<Mark>) =
+            self.marks(&before, at_ns).into_iter().partition(|mark| mark.end_ns.is_some());
+        let turn = self.turn(at_ns);
+        ended.into_iter().map(Step::Mark).chain(turn).chain(begun.into_iter().map(Step::Mark)).collect()
+    }
+
+    /// The operator starts a run at `at_ns`, or ends the one that goes on: `None`.
+    pub fn forced(&mut self, id: Option<ProfilerId>, at_ns: u64) -> Vec<Step> {
+        self.forced = id.map(|id| Run { id, start_ns: at_ns, marks_only: false });
+        self.turn(at_ns)
+    }
+
+    /// From `at_ns` on nothing is read of the process, or it is again.
+    pub fn suspended(&mut self, suspended: bool, at_ns: u64) -> Vec<Step> {
+        self.suspended = suspended;
+        self.turn(at_ns)
+    }
+
+    fn turn(&mut self, at_ns: u64) -> Vec<Step> {
+        let wanted = self.wanted().filter(|_| !self.suspended);
+        if self.current.map(key) == wanted.map(key) {
+            return Vec::new();
+        }
+        let ended = self.current.map(|run| self.end_of(run, at_ns));
+        self.ended_ns = ended.unwrap_or(self.ended_ns);
+        let wanted = wanted.map(|run| Run { start_ns: run.start_ns.max(self.ended_ns), ..run });
+        self.current = wanted;
+        ended.map(|at_ns| Step::End { at_ns }).into_iter().chain(wanted.map(Step::Begin)).collect()
+    }
+
+    /// The operator's, else the last that the process began, else that of its marks.
+    fn wanted(&self) -> Option<Run> {
+        let last = self.board.open().rev().find(|window| window.kind == WindowKind::Run);
+        let first_mark = || self.board.open().find(|window| window.is_mark());
+        let run = |window: &Window| Run {
+            id: ProfilerId(window.id),
+            start_ns: window.start_ns,
+            marks_only: window.is_mark(),
+        };
+        self.forced.or_else(|| last.or_else(first_mark).map(run))
+    }
+
+    /// When the windows of a run ended: one that is not on the board any more, or that another took over from, at `at_ns`.
+    fn end_of(&self, run: Run, at_ns: u64) -> u64 {
+        let of = self.board.windows.values().filter(|window| {
+            ProfilerId(window.id) == run.id
+                && (window.is_mark() == run.marks_only)
+                && window.kind != WindowKind::Transaction
+        });
+        let ends: Vec<Option<u64>> = of.map(|window| window.end_ns).collect();
+        let all: Option<Vec<u64>> = ends.into_iter().collect();
+        all.and_then(|ends| ends.into_iter().max())
+            .map_or(at_ns, |end| end.clamp(run.start_ns, at_ns.max(run.start_ns)))
+    }
+
+    fn marks(&mut self, before: &Board, at_ns: u64) -> Vec<Mark> {
+        let mut marks = Vec::new();
+        for window in self.board.windows.values().filter(|window| window.is_mark()) {
+            let has_ended = window.end_ns.is_some();
+            if self.told.insert(window.sequence, has_ended) != Some(has_ended) {
+                marks.extend(mark(window, window.end_ns));
+            }
+        }
+        // A board that is no more: what was open there has ended.
+        let lost =
+            before.open().filter(|window| window.is_mark() && !self.board.windows.contains_key(&window.sequence));
+        marks.extend(lost.filter_map(|window| mark(window, Some(at_ns))));
+        self.told.retain(|sequence, _| self.board.windows.contains_key(sequence));
+        marks
+    }
+}
+
+/// What tells runs apart. One id that is noted again within some milliseconds is one run.
+fn key(run: Run) -> (ProfilerId, bool) {
+    (run.id, run.marks_only)
+}
+
+fn mark(window: &Window, end_ns: Option<u64>) -> Option<Mark> {
+    Some(Mark {
+        sequence: window.sequence,
+        is_block: window.kind == WindowKind::Block,
+        ident: window.thread,
+        name: window.name.clone()?,
+        start_ns: window.start_ns,
+        end_ns,
+    })
+}
+
+/// A transaction whose profile can be cut.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Transaction {
+    /// Its profile's id.
+    pub id: uuid::Uuid,
+    /// When it began.
+    pub start_ns: u64,
+    /// When it ended, or 30 s after it began.
+    pub end_ns: u64,
+    /// It goes on.
+    pub cut: bool,
+}
+
+/// Transactions of a process that are profiled.
+#[derive(Debug, Default)]
+pub struct Transactions {
+    /// By sequence: those that go on.
+    open: BTreeMap<u64, (uuid::Uuid, u64)>,
+    /// Their profile is done.
+    done: BTreeSet<u64>,
+}
+
+impl Transactions {
+    /// The board is another, as was seen at `at_ns`: those that have ended.
+    pub fn noted(&mut self, board: &Board, at_ns: u64) -> Vec<Transaction> {
+        let mut ended = Vec::new();
+        self.done.retain(|sequence| board.windows.contains_key(sequence));
+        for window in board.windows.values().filter(|window| window.kind == WindowKind::Transaction) {
+            if self.done.contains(&window.sequence) {
+                continue;
+            }
+            if let Some(end_ns) = window.end_ns {
+                self.open.remove(&window.sequence);
+                self.done.insert(window.sequence);
+                ended.push(transaction(window.id, window.start_ns, end_ns, at_ns));
+            } else {
+                self.open.insert(window.sequence, (window.id, window.start_ns));
+            }
+        }
+        self.open.retain(|sequence, _| board.windows.contains_key(sequence));
+        ended
+    }
+
+    /// A tick at `at_ns`: those that have lasted for as long as a profile may.
+    pub fn overdue(&mut self, at_ns: u64) -> Vec<Transaction> {
+        let limit = |start: u64| start.saturating_add(TRANSACTION_MAX_NS);
+        let over = self.open.extract_if(.., |_, (_, start)| limit(*start) <= at_ns);
+        let over: Vec<(u64, Transaction)> =
+            over.map(|(sequence, (id, start))| (sequence, transaction(id, start, u64::MAX, at_ns))).collect();
+        self.done.extend(over.iter().map(|(sequence, _)| *sequence));
+        over.into_iter().map(|(_, transaction)| transaction).collect()
+    }
+
+    /// When the first of those that go on began.
+    pub fn first_start_ns(&self) -> Option<u64> {
+        self.open.values().map(|(_, start)| *start).min()
+    }
+}
+
+fn transaction(id: uuid::Uuid, start_ns: u64, end_ns: u64, at_ns: u64) -> Transaction {
+    let limit = start_ns.saturating_add(TRANSACTION_MAX_NS);
+    Transaction { id, start_ns, end_ns: end_ns.min(limit).min(at_ns.max(start_ns)), cut: end_ns > limit }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A board of windows as `sequence kind id start end`, `-` where it goes on.
+    fn board(text: &str) -> Board {
+        let windows = text.split(", ").filter(|row| !row.is_empty()).map(|row| {
+            let words: Vec<&str> = row.split(' ').collect();
+            let number = |place: usize| words[place].parse::<u64>().unwrap();
+            let kind = match words[1] {
+                "run" => WindowKind::Run,
+                "tx" => WindowKind::Transaction,
+                _ => WindowKind::Block,
+            };
+            let name = (kind == WindowKind::Block).then(|| words[1].to_owned());
+            let id = uuid::Uuid::from_u128(number(2).into());
+            let end_ns = words[4].parse().ok();
+            (number(0), Window { sequence: number(0), kind, thread: 7, start_ns: number(3), end_ns, id, name })
+        });
+        Board { windows: windows.collect(), lost: 0 }
+    }
+
+    fn shown(steps: Vec<Step>) -> String {
+        let text = steps.into_iter().map(|step| match step {
+            Step::End { at_ns } => format!("end {at_ns}"),
+            Step::Begin(run) => {
+                let marks = if run.marks_only { " marks" } else { "" };
+                format!("begin {} at {}{marks}", run.id.0.as_u128(), run.start_ns)
+            }
+            Step::Mark(mark) => {
+                format!("{} {}..{}", mark.name, mark.start_ns, mark.end_ns.map_or(String::new(), |end| end.to_string()))
+            }
+        });
+        text.collect::<Vec<_>>().join(", ")
+    }
+
+    /// What becomes of boards seen at 100, 200 and so on.
+    fn play(boards: &[&str]) -> Vec<String> {
+        let mut runs = Runs::default();
+        (1..).zip(boards).map(|(at, text)| shown(runs.noted(board(text), at * 100))).collect()
+    }
+
+    /// Check that a run begins and ends when its process says, once; that one id noted again is one run; and that what began
+    /// and ended between two looks is nothing.
+    #[test]
+    fn runs() {
+        assert_eq!(play(&["1 run 5 90 -", "1 run 5 90 -", "1 run 5 90 250"]), ["begin 5 at 90", "", "end 250"]);
+        assert_eq!(play(&["1 run 5 90 -", "1 run 5 90 150, 2 run 5 155 -"]), ["begin 5 at 90", ""]);
+        assert_eq!(
+            play(&["1 run 5 90 -", "1 run 5 90 150, 2 run 6 190 -"]),
+            ["begin 5 at 90", "end 150, begin 6 at 190"]
+        );
+        assert_eq!(play(&["", "1 run 5 110 120"]), ["", ""]);
+        assert_eq!(play(&["1 run 5 90 -", ""]), ["begin 5 at 90", "end 200"], "the board is gone");
+        assert_eq!(
+            play(&["1 run 5 90 -", "1 run 5 90 9000"]),
+            ["begin 5 at 90", "end 200"],
+            "an end to come is forged"
+        );
+    }
+
+    /// Check that marks alone are a run of marks, that a whole run takes over from them and gives back, and that each mark's
+    /// begin and end is told once.
+    #[test]
+    fn marks() {
+        let steps = play(&[
+            "1 block 5 90 -",
+            "1 block 5 90 -, 2 run 6 190 -",
+            "1 block 5 90 -, 2 run 6 190 280",
+            "1 block 5 90 350, 2 run 6 190 280",
+            "2 run 6 190 280",
+        ]);
+        assert_eq!(
+            steps,
+            [
+                "begin 5 at 90 marks, block 90..",
+                "end 200, begin 6 at 200",
+                "end 280, begin 5 at 280 marks",
+                "block 90..350, end 350",
+                ""
+            ]
+        );
+        assert_eq!(play(&["1 block 5 90 -", ""])[1], "block 90..200, end 200");
+    }
+
+    /// Check that the operator's run goes before the process's own.
+    #[test]
+    fn forced() {
+        let mut runs = Runs::default();
+        let id = |id: u128| Some(ProfilerId(uuid::Uuid::from_u128(id)));
+        assert_eq!(shown(runs.forced(id(9), 50)), "begin 9 at 50");
+        assert_eq!(shown(runs.noted(board("1 run 5 90 -"), 100)), "");
+        assert_eq!(shown(runs.forced(None, 150)), "end 150, begin 5 at 150");
+        assert_eq!(shown(runs.forced(id(10), 170)), "end 170, begin 10 at 170");
+    }
+
+    /// Check that a run which nobody reads ends, and goes on under its id when it is read again.
+    #[test]
+    fn suspended() {
+        let mut runs = Runs::default();
+        assert_eq!(shown(runs.noted(board("1 run 5 90 -"), 100)), "begin 5 at 90");
+        assert_eq!(shown(runs.suspended(true, 150)), "end 150");
+        assert_eq!(shown(runs.noted(board("1 run 5 90 -, 2 run 6 180 -"), 200)), "");
+        assert_eq!(shown(runs.noted(board("1 run 5 90 -, 2 run 6 180 190"), 200)), "");
+        assert_eq!(shown(runs.suspended(false, 300)), "begin 5 at 150");
+    }
+
+    fn ended(transactions: Vec<Transaction>) -> String {
+        let row = |of: Transaction| {
+            format!("{} {}..{}{}", of.id.as_u128(), of.start_ns, of.end_ns, if of.cut { " cut" } else { "" })
+        };
+        transactions.into_iter().map(row).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Check that a transaction's profile is told once: when it has ended, or has lasted 30 s.
+    #[test]
+    fn transactions() {
+        const S: u64 = 1_000_000_000;
+        let mut all = Transactions::default();
+        assert_eq!(ended(all.noted(&board("1 tx 5 90 -, 2 tx 6 95 -"), 100)), "");
+        assert_eq!(all.first_start_ns(), Some(90));
+        assert_eq!(
+            ended(all.noted(&board("1 tx 5 90 150, 2 tx 6 95 -, 3 tx 7 110 120"), 200)),
+            "5 90..150, 7 110..120"
+        );
+        assert_eq!(ended(all.noted(&board("1 tx 5 90 150, 2 tx 6 95 -"), 300)), "");
+        assert_eq!(ended(all.overdue(30 * S)), "");
+        assert_eq!(ended(all.overdue(31 * S)), format!("6 95..{} cut", 30 * S + 95));
+        assert_eq!(all.first_start_ns(), None);
+        let late = format!("2 tx 6 95 {}", 40 * S);
+        assert_eq!(ended(all.noted(&board(&late), 41 * S)), "");
+    }
+}
