@@ -69,6 +69,8 @@ pub struct Selection {
     pub releases: Vec<Option<String>>,
     /// In these threads, by id.
     pub threads: Vec<String>,
+    /// In functions or blocks of these names, that processes noted.
+    pub marks: Vec<String>,
     /// In these states.
     pub states: States,
 }
@@ -84,6 +86,7 @@ impl Selection {
             environments: Vec::new(),
             releases: Vec::new(),
             threads: Vec::new(),
+            marks: Vec::new(),
             states: States::All,
         }
     }

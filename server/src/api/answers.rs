@@ -56,6 +56,14 @@ pub(crate) fn quality(queries: &Queries, parameters: &Parameters, _turn: Turn) -
     Reply::json(&Windowed { window: selection.window(), of: &answer.of, covers: Some(&answer.covers) })
 }
 
+/// `/marks`
+pub(crate) fn marks(queries: &Queries, parameters: &Parameters, _turn: Turn) -> Answered {
+    let selection = parameters.selection()?;
+    let answer = queries.marks(&selection)?;
+    let of = json!({ "marks": answer.of.get(..ROWS_MAX).unwrap_or(&answer.of) });
+    Reply::json(&Windowed { window: selection.window(), of: &of, covers: Some(&answer.covers) })
+}
+
 /// `/profiles`
 pub(crate) fn profiles(queries: &Queries, parameters: &Parameters, _turn: Turn) -> Answered {
     let (selection, limit) = (parameters.selection()?, parameters.length("limit", ROWS_MAX, ROWS)?);

@@ -115,6 +115,7 @@ impl Parameters {
             environments: self.names("environment"),
             releases: self.names("release"),
             threads: self.all("thread").map(str::to_owned).collect(),
+            marks: self.all("mark").map(str::to_owned).collect(),
             states: self.states()?,
             ..Selection::new(self.project()?, self.window()?)
         })

@@ -36,6 +36,7 @@ const PROFILER: Parameter = many("profiler");
 const ENVIRONMENT: Parameter = many("environment");
 const RELEASE: Parameter = many("release");
 const THREAD: Parameter = many("thread");
+const MARK: Parameter = many("mark");
 const STATES: Parameter = once("states");
 const LINES: Parameter = once("lines");
 const INVERTED: Parameter = once("inverted");
@@ -62,18 +63,23 @@ pub(crate) const ROUTES: &[Route] = &[
         answer: answers::profiles,
     },
     Route {
+        path: "/marks",
+        parameters: &[PROJECT, FROM, TO, PROFILER, ENVIRONMENT, RELEASE],
+        answer: answers::marks,
+    },
+    Route {
         path: "/tree",
-        parameters: &[PROJECT, FROM, TO, PROFILER, ENVIRONMENT, RELEASE, THREAD, STATES, LINES, INVERTED, SPLIT],
+        parameters: &[PROJECT, FROM, TO, PROFILER, ENVIRONMENT, RELEASE, THREAD, MARK, STATES, LINES, INVERTED, SPLIT],
         answer: answers::tree,
     },
     Route {
         path: "/functions",
-        parameters: &[PROJECT, FROM, TO, PROFILER, ENVIRONMENT, RELEASE, THREAD, STATES, LINES, LIMIT],
+        parameters: &[PROJECT, FROM, TO, PROFILER, ENVIRONMENT, RELEASE, THREAD, MARK, STATES, LINES, LIMIT],
         answer: answers::functions,
     },
     Route {
         path: "/threads",
-        parameters: &[PROJECT, FROM, TO, PROFILER, ENVIRONMENT, RELEASE, THREAD, STATES],
+        parameters: &[PROJECT, FROM, TO, PROFILER, ENVIRONMENT, RELEASE, THREAD, MARK, STATES],
         answer: answers::threads,
     },
     Route {

@@ -9,11 +9,12 @@ import { codec, flag, list, one, PLACE, text, texts, whole } from "../shell/addr
 /** @type {View[]} */
 export const VIEWS = ["flame", "time", "inverted", "sandwich", "tree", "functions"];
 
-/** `w0` and `w1` are the chosen window within the span, microseconds since 1970; `tid` the chosen threads, none for all of them; `fx` what was done to the tree,
+/** `w0` and `w1` are the chosen window within the span, microseconds since 1970; `tid` the chosen threads, none for all of them; `mk` the
+ *  functions and blocks that programs noted, within which alone is looked; `fx` what was done to the tree,
  *  in order;
  *  `f` the selected function's key, `s` its frame, `z` the frame that fills the width (frames as `frameOf` calls them); `sort` the column by which rows stand. */
 const address = codec({
-  ...PLACE, tid: texts(), w0: whole(), w1: whole(), view: one(VIEWS), clock: one(/** @type {const} */ (["wall", "cpu"])), q: text(), rx: flag(),
+  ...PLACE, tid: texts(), mk: texts(), w0: whole(), w1: whole(), view: one(VIEWS), clock: one(/** @type {const} */ (["wall", "cpu"])), q: text(), rx: flag(),
   colour: text("kind"), up: flag(), sort: text(), fx: list(pill, written), f: text(), s: text(), z: text(),
 });
 

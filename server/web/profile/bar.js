@@ -39,6 +39,7 @@ const FORMATS = [
 ];
 
 /** @typedef {{shown: Shown, sessions: Session[], selected: import("../data/api.js").Parameters, span: ?{from_us: number, to_us: number}, link: () => string,
+ *  marks: {kind: string, name: string, count: number, total_us: number}[],
  *  change: (change: Partial<Shown>) => void, compare: (search: string) => void, say: (words: string) => void, trouble: (words: string) => void}} Props */
 
 /** @param {Props} props */
@@ -60,6 +61,7 @@ export function Bar(props) {
       choose: release => change({ release: release === "*" ? [] : release === "…" ? shown.release : [release], instance: [], tid: [] }),
     }) : null,
     instances(props, all, chosen),
+    marks(props),
     h("span", { class: "push" }),
     h(Switch, { name: "Clock", chosen: shown.clock, options: [["wall", "Wall clock"], ["cpu", "On CPU"]],
       choose: clock => change({ clock: clock === "cpu" ? "cpu" : "wall" }) }),
@@ -85,6 +87,19 @@ function instances({ shown, change }, all, chosen) {
     figureOf: "samples", hint: "Space adds one, Enter shows only it",
     options: ids.map(option).sort((a, b) => b.figure - a.figure), chosen: shown.instance.map(id => ids.find(known => plain(known) === plain(id)) ?? id),
     choose: instance => change({ instance, tid: [] }),
+  });
+}
+
+/** What programs noted, if any did: a function or block, within which alone is looked then. @param {Props} props */
+function marks({ shown, marks, change }) {
+  const known = marks.map(({ name }) => name), options = marks.map(({ kind, name, count: many, total_us }) =>
+    ({ id: name, text: name, more: `${kind}, ${count(many)} times`, figure: total_us, share: total_us }));
+  if (options.length === 0 && shown.mk.length === 0) return null;
+  for (const name of shown.mk) if (!known.includes(name)) options.push({ id: name, text: name, more: "not here", figure: 0, share: 0 });
+  const label = shown.mk.length === 0 ? "All code" : shown.mk.length === 1 ? `In ${shown.mk[0]}` : `In ${count(shown.mk.length)} marks`;
+  return h(Picker, {
+    name: "Functions and blocks", label: [label, icon("down")], all: "All code", figureOf: "time in it", hint: "Space adds one, Enter shows only it", options,
+    chosen: shown.mk, choose: mk => change({ mk }), shownAs: duration,
   });
 }
 

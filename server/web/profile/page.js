@@ -250,7 +250,7 @@ export default class Page extends Component {
     const link = () => location.origin + "/profile" + write(this.props.live && data.cpu
       ? { ...shown, from: seconds(String(data.cpu.from_us)), to: seconds(String(data.cpu.to_us)) } : shown);
     return h(Bar, {
-      shown, sessions, span, link, selected: this.selected(),
+      shown, sessions, span, link, selected: this.selected(), marks: data.marks?.marks ?? NONE,
       change: change => this.go(change), compare: search => this.props.go("compare", search), say: this.props.say,
       trouble: trouble => { this.troubled = ""; this.setState({ trouble }); },
     });

@@ -21,13 +21,14 @@ export function windowOf(shown) {
 
 /** @param {Shown} shown @param {boolean} wantsLines @returns {Question[]} */
 export function questions(shown, wantsLines) {
-  const span = asked(shown), { project, from, to } = span, sessions = { ...span, ...windowOf(shown) }, selected = { ...sessions, thread: shown.tid };
+  const span = asked(shown), { project, from, to } = span, sessions = { ...span, ...windowOf(shown) }, selected = { ...sessions, thread: shown.tid, mark: shown.mk };
   const states = shown.clock === "cpu" ? "on_cpu" : undefined, hasFunctions = shown.view === "functions" || wantsLines;
   return [
     { name: "cpu", what: "cpu", parameters: { ...span, buckets: BUCKETS, series: "false", split: "threads" }, every: 2 },
     { name: "tree", what: "tree", parameters: { ...selected, split: "states" }, every: 1 },
     { name: "services", what: "services", parameters: { project, from, to }, every: 5 },
     { name: "threads", what: "threads", parameters: sessions, every: 4 },
+    { name: "marks", what: "marks", parameters: sessions, every: 5 },
     { name: "quality", what: "quality", parameters: sessions, every: 4 },
     { name: "transactions", what: "transactions/newest", parameters: { project, from, to, limit: ITEMS }, every: 5 },
     { name: "spans", what: "spans", parameters: { project, from, to, profiler: span.profiler, limit: ITEMS }, every: 5 },

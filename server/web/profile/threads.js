@@ -11,7 +11,7 @@ const SHOWN_MAX = 200;
 
 /** `share` is drawn as a bar, of the largest. @typedef {{id: string, text: string, more: string, figure: number, share: number}} Option */
 /** None chosen are all. @typedef {{name: string, label: import("../vendor/preact.js").Child, all: string, figureOf: string, hint: string, options: Option[],
- *  chosen: string[], class?: string, choose: (ids: string[]) => void}} Props */
+ *  chosen: string[], class?: string, choose: (ids: string[]) => void, shownAs?: (figure: number) => string}} Props */
 
 /** @extends {Component<Props, {open: boolean, text: string, at: number}>} */
 export class Picker extends Component {
@@ -101,7 +101,7 @@ export class Picker extends Component {
 
   /** @param {?Option} option @param {number} place @param {boolean} isActive */
   option(option, place, isActive) {
-    const { all, options, chosen, figureOf } = this.props, isChosen = option ? chosen.includes(option.id) : chosen.length === 0;
+    const { all, options, chosen, figureOf, shownAs = count } = this.props, isChosen = option ? chosen.includes(option.id) : chosen.length === 0;
     const sum = options.reduce((sum, { figure }) => sum + figure, 0), most = options.reduce((most, { share }) => Math.max(most, share), 0);
     return h("div", {
       key: option?.id ?? "all", id: this.idOf(place), role: "option", "aria-selected": String(isChosen),
@@ -112,6 +112,6 @@ export class Picker extends Component {
     h("span", { class: "name" }, h("span", { class: "clip", dir: "auto" }, option ? option.text : all),
       option ? h("small", { class: "clip" }, option.more) : null),
     option ? bar(option.share, most) : null,
-    h("span", { class: "figure" }, count(option ? option.figure : sum), option ? h("span", { class: "spoken" }, ` ${figureOf}`) : ` ${figureOf}`));
+    h("span", { class: "figure" }, shownAs(option ? option.figure : sum), option ? h("span", { class: "spoken" }, ` ${figureOf}`) : ` ${figureOf}`));
   }
 }

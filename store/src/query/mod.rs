@@ -8,6 +8,7 @@ mod answer;
 mod difference;
 mod forest;
 mod grow;
+mod marks;
 mod over_time;
 mod quality;
 mod read;
@@ -28,6 +29,7 @@ pub use self::answer::{
     Interval, Lane, Series, Services, Share, Spans, ThreadRow, Timeline, TimelineThread, Trace, TransactionFilter,
     TransactionRow, TransactionTree, Transactions, TransactionsDifference, TransactionsTree,
 };
+pub use self::marks::MarkRow;
 pub use self::quality::Quality;
 use self::{forest::Forest, read::Unkept, threads::Threads};
 use crate::{
@@ -78,6 +80,12 @@ impl Queries {
             piece.head().agent.iter().for_each(|says| quality.add(says));
         }
         Ok(Answer { of: quality, covers })
+    }
+
+    /// Functions and blocks that processes noted, those with most time first.
+    pub fn marks(&self, selection: &Selection) -> Result<Answer<Vec<MarkRow>>, StoreError> {
+        let (of, covers) = marks::names(self, selection)?;
+        Ok(Answer { of, covers })
     }
 
     /// Where the time went: all that is selected as one call tree.

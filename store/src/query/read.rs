@@ -9,7 +9,7 @@ use std::{
 use rustc_hash::FxHashMap;
 use uuid::Uuid;
 
-use super::{Covers, Queries};
+use super::{Covers, Queries, marks};
 use crate::{
     chunk_store::{Damage, Grain, Part, Sections, StoreError, Want},
     encoding::{Plain, Symbols, aggregate::Row},
@@ -38,6 +38,9 @@ pub(super) fn sums<S: Sink>(
     selection: &Selection,
     new: impl Fn() -> S + Sync,
 ) -> Result<(S, Covers), StoreError> {
+    if !selection.marks.is_empty() {
+        return marks::sums(queries, selection, new);
+    }
     // Before the plan: what is kept in between is then seen twice and left out here, rather than missed in both.
     let live = Unkept::of(queries, selection)?;
     let parts = queries.store.plan(selection, Grain::Blocks)?;
