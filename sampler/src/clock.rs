@@ -29,6 +29,11 @@ impl Clock {
         (grid.saturating_add(self.jitter()), missed)
     }
 
+    /// Leaves out the next ticks: nobody needs them.
+    pub fn skip(&mut self, ticks: u64) {
+        self.number = self.number.saturating_add(ticks);
+    }
+
     /// Xorshift64 (Marsaglia 2003): quality is enough, speed and size matter.
     fn jitter(&mut self) -> u64 {
         self.random ^= self.random << 13;
@@ -58,6 +63,15 @@ mod tests {
         }
         offsets.dedup();
         assert!(offsets.len() > 900);
+    }
+
+    /// Check that ticks which are left out are not told as missed.
+    #[test]
+    fn skipped() {
+        let mut clock = Clock::new(0, 10_000, 1);
+        clock.skip(4);
+        let (at, missed) = clock.next(3_000);
+        assert!((50_000..55_000).contains(&at) && missed == 0, "{at} {missed}");
     }
 
     /// Check that an overrun is told, and that the clock does not run after the lost ticks.

@@ -34,6 +34,8 @@ const QUEUE_MAX: usize = 256;
 const QUIET_MAX: usize = 25;
 /// The first tick waits this long for the modules, so that deep stacks can be walked from the start.
 const FIRST_WAIT_NS: u64 = 60_000_000;
+/// Ticks that are left out at once where nobody needs them: in between, commands are looked for.
+const SKIP_MAX: u32 = 9;
 const SECOND_NS: u64 = 1_000_000_000;
 
 /// A target of this sampler: a number that is never used again.
@@ -291,6 +293,7 @@ impl Loop {
                     return self.end();
                 }
             }
+            clock.skip(self.skip());
             let now = monotonic_ns();
             let (at, missed) = clock.next(now);
             self.overrun(missed);
@@ -317,6 +320,16 @@ impl Loop {
         }
     }
 
+    /// How many of the next ticks nobody needs; they have passed then.
+    fn skip(&mut self) -> u64 {
+        if self.reader.has_pending() {
+            return 0;
+        }
+        let ticks = self.jobs.values().map(Job::rests_for).min().unwrap_or(SKIP_MAX).min(SKIP_MAX);
+        self.jobs.values_mut().for_each(|job| job.pass(ticks));
+        u64::from(ticks)
+    }
+
     fn obey(&mut self, command: Command) -> bool {
         match command {
             Command::Add(id, target, paused) => self.add(id, *target, paused),
@@ -338,7 +351,8 @@ impl Loop {
             }
             Command::Every(id, every) => {
                 if let Some(job) = self.jobs.get_mut(&id) {
-                    job.every = every;
+                    // Whoever is read less often from now on is read at the next tick, and then so often.
+                    (job.every, job.passed) = (every, if every == u32::MAX { 0 } else { every.saturating_sub(1) });
                 }
             }
             Command::Hold(reply, released) => {
@@ -500,18 +514,35 @@ impl Job {
         self.changed = Some((monotonic_ns(), Box::default()));
     }
 
-    /// Whether it is read at this tick. Where it is not, that is said of all its threads.
+    /// Whether it is read at this tick.
     fn has_its_turn(&mut self) -> bool {
-        self.passed += 1;
-        if self.passed >= self.every {
+        if self.passed.saturating_add(1) >= self.every {
             self.passed = 0;
             return true;
         }
+        self.pass(1);
+        false
+    }
+
+    /// Ticks at which it has no turn. Where it would be read but for that, that is said of all its threads.
+    fn pass(&mut self, ticks: u32) {
+        self.passed = self.passed.saturating_add(ticks);
         if !self.paused || self.board.as_ref().is_some_and(Watched::is_open) {
             let threads = self.threads.all.len() as u64;
-            Counters::count_many(&mut self.account.counters.skipped, "budget", threads);
+            Counters::count_many(
+                &mut self.account.counters.skipped,
+                "budget",
+                threads.saturating_mul(u64::from(ticks)),
+            );
         }
-        false
+    }
+
+    /// At how many of the next ticks it needs nothing.
+    fn rests_for(&self) -> u32 {
+        if self.paused && self.board.is_none() {
+            return u32::MAX;
+        }
+        self.every.saturating_sub(self.passed.saturating_add(1))
     }
 
     /// Looks at the board of a target that is read only while a window is open there.

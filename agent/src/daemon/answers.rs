@@ -16,6 +16,9 @@ use super::{
     fleet::{Forced, Found, Place, Process, Registered},
 };
 
+/// Longer ones are no release (Sentry's limit).
+const RELEASE_MAX: usize = 200;
+
 impl Daemon {
     pub(super) fn answer(&mut self, ask: Ask) {
         // Who asked may have gone: then nobody hears it.
@@ -45,7 +48,8 @@ impl Daemon {
         if let Some(process) = self.fleet.processes.get_mut(&peer.pid) {
             let client = registration.client;
             info!(pid = %peer.pid, entry = process.entry, client = client.name, version = client.version, sdk = client.sdk, "A client has registered.");
-            process.client = Some(Registered { client, told, board });
+            let release = registration.resolved.release.filter(|release| release.len() <= RELEASE_MAX);
+            process.client = Some(Registered { client, told, board, release });
             // What could not be opened for another program may be now.
             if let Place::Refused(_) = process.place {
                 process.place = Place::Off;

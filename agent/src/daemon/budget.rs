@@ -12,10 +12,14 @@ const SECONDS: f64 = 4.0;
 const HIGH: f64 = 0.75;
 /// Below this share of it more is: twice as much must fit.
 const LOW: f64 = 0.3;
-/// Seconds from one change to the next back up.
+/// Seconds from one change to the next back up: of a target that was read less because of what it cost, and of one whose cost
+/// was only guessed.
 const CALM: u32 = 10;
+const CALM_GUESSED: u32 = 2;
 /// Microseconds of our own CPU that a running thread costs at each tick, before anything was measured: more than most.
 const THREAD_US: f64 = 25.0;
+/// Fewer threads are read at every tick from the start: what they may cost is over the budget for some seconds at most.
+const FEW_THREADS: usize = 32;
 
 /// What we may cost, as shares of one core.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -49,6 +53,8 @@ struct Account {
     turn: Turn,
     average: Second,
     calm: u32,
+    /// It was read less because of what it cost.
+    was_lowered: bool,
 }
 
 /// The accounts of all targets.
@@ -71,11 +77,11 @@ impl Budget {
         let mut every = 1;
         // Half of what is left: it is a guess, and another may come.
         let left = (self.limits.host_cpu - self.host).max(self.limits.host_cpu / 10.0) / 2.0;
-        while most / f64::from(every) > left && every < EVERY_MAX {
+        while threads > FEW_THREADS && most / f64::from(every) > left && every < EVERY_MAX {
             every *= 2;
         }
         let turn = Turn::Every(every);
-        self.accounts.insert(id, Account { turn, average: Second::default(), calm: 0 });
+        self.accounts.insert(id, Account { turn, average: Second::default(), calm: 0, was_lowered: false });
         turn
     }
 
@@ -133,18 +139,20 @@ impl Budget {
         }
     }
 
-    /// One that was calm for longest is read twice as often, if all of it would fit.
+    /// Those that were calm for longest first are read twice as often, each if all of it would fit.
     fn give_back(&mut self) {
-        let (host, limits) = (self.host, self.limits);
-        let fits = |account: &&mut Account| {
-            account.turn != Turn::Every(1)
-                && account.calm >= CALM
-                && host + account.average.cpu < limits.host_cpu * HIGH
-                && (host < limits.host_cpu * LOW || account.average.cpu < limits.host_cpu * LOW)
-                && account.average.stopped * 2.0 < limits.target_stop * HIGH
-        };
-        if let Some(account) = self.accounts.values_mut().filter(fits).max_by_key(|account| account.calm) {
-            account.raise();
+        let limits = self.limits;
+        let mut less: Vec<&mut Account> = self.accounts.values_mut().filter(|it| it.turn != Turn::Every(1)).collect();
+        less.sort_by_key(|account| std::cmp::Reverse(account.calm));
+        for account in less {
+            let more = account.average.cpu;
+            let is_calm = account.calm >= if account.was_lowered { CALM } else { CALM_GUESSED };
+            let fits = self.host + more < limits.host_cpu * HIGH
+                && (self.host < limits.host_cpu * LOW || more < limits.host_cpu * LOW);
+            if is_calm && fits && account.average.stopped * 2.0 < limits.target_stop * HIGH {
+                self.host += more;
+                account.raise();
+            }
         }
     }
 }
@@ -156,7 +164,7 @@ impl Account {
             _ => Turn::Paused,
         };
         self.average = Second { cpu: self.average.cpu / 2.0, stopped: self.average.stopped / 2.0 };
-        self.calm = 0;
+        (self.calm, self.was_lowered) = (0, true);
     }
 
     fn raise(&mut self) {
@@ -164,6 +172,7 @@ impl Account {
             Turn::Every(every) => Turn::Every((every / 2).max(1)),
             Turn::Paused => Turn::Every(EVERY_MAX),
         };
+        self.average = Second { cpu: self.average.cpu * 2.0, stopped: self.average.stopped * 2.0 };
         self.calm = 0;
     }
 }
@@ -213,6 +222,14 @@ mod tests {
         let (turns, most) = play(one_percent, 300, 2000, &[Second { cpu: 4.0, stopped: 0.02 }]);
         assert!(most < 0.01, "{most}");
         assert!(matches!(turns[..], [Turn::Every(every)] if (512..=1024).contains(&every)), "{turns:?}");
+    }
+
+    /// Check that many threads which cost little are read at every tick after some seconds.
+    #[test]
+    fn many_that_sleep() {
+        let (turns, most) = play(LIMITS, 30, 300, &[Second { cpu: 0.01, stopped: 0.0 }]);
+        assert_eq!(turns, [Turn::Every(1)]);
+        assert!(most <= 0.01, "{most}");
     }
 
     /// Check that what costs more than expected is read less within seconds: the costliest first; and one that holds its target for

@@ -16,7 +16,7 @@ use super::{
     Daemon,
     budget::{Limits, Turn},
     control::told::{Refusal, Started},
-    fleet::{Forced, Found, Place, Process, program_of},
+    fleet::{Forced, Found, Place, Process, Registered, program_of},
     verdict::{self, judge},
 };
 use crate::{
@@ -144,20 +144,19 @@ impl Daemon {
         }
     }
 
-    fn effective(&self, entry: &str, environment: &Told, code: Option<&Told>) -> Effective {
+    fn effective(&self, entry: &str, environment: &Told, client: Option<&Registered>) -> Effective {
         let nothing = config::TargetOptions::default();
-        let code = code.map_or(&nothing, |told| &told.options);
-        match self.entry(entry) {
-            Some(entry) => self.loaded.of_target(entry, &environment.options, code),
-            None => self.loaded.of_all(),
-        }
+        let code = client.map_or(&nothing, |client| &client.told.options);
+        let Some(entry) = self.entry(entry) else { return self.loaded.of_all() };
+        let mut environment = environment.options.clone();
+        environment.release = environment.release.or_else(|| client?.release.clone());
+        self.loaded.of_target(entry, &environment, code)
     }
 
     /// Decides anew what holds for a process, and does what follows.
     pub(super) fn settle(&mut self, pid: Pid) {
         let Some(process) = self.fleet.processes.get(&pid) else { return };
-        let effective =
-            self.effective(&process.entry, &process.environment, process.client.as_ref().map(|it| &it.told));
+        let effective = self.effective(&process.entry, &process.environment, process.client.as_ref());
         let has_board = process.client.as_ref().is_some_and(|client| client.board.is_some());
         let verdict = judge(&effective, process.roll, process.decided, has_board, self.may_begin());
         let Some(process) = self.fleet.processes.get_mut(&pid) else { return };

@@ -44,6 +44,8 @@ pub(crate) struct Registered {
     pub(crate) client: Client,
     pub(crate) told: Told,
     pub(crate) board: Option<u64>,
+    /// The release of its SDK's events, where nobody sets one.
+    pub(crate) release: Option<String>,
 }
 
 /// A run that the agent starts, or its operator.

@@ -41,7 +41,7 @@ use crate::{
 };
 
 /// How often new processes are looked for, at least.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 const SECOND: Duration = Duration::from_secs(1);
 
 /// The running daemon.

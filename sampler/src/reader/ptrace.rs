@@ -49,6 +49,11 @@ struct Last {
 }
 
 impl PtraceReader {
+    /// Whether a thread that was interrupted has not stopped yet.
+    pub fn has_pending(&self) -> bool {
+        self.stops.has_pending()
+    }
+
     /// To be called on the thread that will read. SIGCHLD must be blocked in every thread.
     pub fn new(heartbeat: Arc<Heartbeat>, settings: &Settings) -> Result<Self, Errno> {
         Ok(Self {

@@ -181,6 +181,11 @@ impl Stops {
         }
     }
 
+    /// Whether a stop that did not come in time may still come.
+    pub(super) fn has_pending(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
     /// Flights that are over their time become pending.
     fn give_up(
         &mut self,

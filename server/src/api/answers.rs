@@ -56,11 +56,14 @@ pub(crate) fn quality(queries: &Queries, parameters: &Parameters, _turn: Turn) -
     Reply::json(&Windowed { window: selection.window(), of: &answer.of, covers: Some(&answer.covers) })
 }
 
+/// Names of functions and blocks in an answer: those with most time.
+const MARKS_MAX: usize = 10_000;
+
 /// `/marks`
 pub(crate) fn marks(queries: &Queries, parameters: &Parameters, _turn: Turn) -> Answered {
     let selection = parameters.selection()?;
     let answer = queries.marks(&selection)?;
-    let of = json!({ "marks": answer.of.get(..ROWS_MAX).unwrap_or(&answer.of) });
+    let of = json!({ "marks": answer.of.get(..MARKS_MAX).unwrap_or(&answer.of) });
     Reply::json(&Windowed { window: selection.window(), of: &of, covers: Some(&answer.covers) })
 }
 

@@ -62,11 +62,7 @@ pub(crate) const ROUTES: &[Route] = &[
         parameters: &[PROJECT, FROM, TO, PROFILER, ENVIRONMENT, RELEASE, LIMIT],
         answer: answers::profiles,
     },
-    Route {
-        path: "/marks",
-        parameters: &[PROJECT, FROM, TO, PROFILER, ENVIRONMENT, RELEASE],
-        answer: answers::marks,
-    },
+    Route { path: "/marks", parameters: &[PROJECT, FROM, TO, PROFILER, ENVIRONMENT, RELEASE], answer: answers::marks },
     Route {
         path: "/tree",
         parameters: &[PROJECT, FROM, TO, PROFILER, ENVIRONMENT, RELEASE, THREAD, MARK, STATES, LINES, INVERTED, SPLIT],

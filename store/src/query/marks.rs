@@ -159,7 +159,8 @@ mod tests {
     /// Check that marks of a thread that overlap are one time, cut by the window, and count as they are.
     #[test]
     fn overlapping() {
-        let marks = [mark("1", 1.0, 4.0), mark("1", 2.0, 3.0), mark("2", 2.0, 3.0), mark("1", 5.0, 9.0), mark("1", 20.0, 30.0)];
+        let marks =
+            [mark("1", 1.0, 4.0), mark("1", 2.0, 3.0), mark("2", 2.0, 3.0), mark("1", 5.0, 9.0), mark("1", 20.0, 30.0)];
         let (many, found) = windows(&marks, Window { from_us: 1_500_000, to_us: 6_000_000 }, |_| true);
         let shown: Vec<String> =
             found.iter().map(|(thread, window)| format!("{thread} {}-{}", window.from_us, window.to_us)).collect();

@@ -18,6 +18,16 @@ pub(crate) struct Registration {
     pub(crate) options: BTreeMap<String, Value>,
     /// Where it notes what it wants.
     pub(crate) board: Option<BoardAt>,
+    /// What its SDK made of it, where the code says nothing.
+    pub(crate) resolved: Resolved,
+}
+
+/// What an SDK found out.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Resolved {
+    /// That of its events: by variables of the environment, or by git, which we never run.
+    pub(crate) release: Option<String>,
 }
 
 /// A client package.
