@@ -16,7 +16,7 @@ endif
 # What scripts/setup installs for the tests: vroomrs, Sentry's own processing of chunks.
 export SENTRY_PROFILED_VENV ?= $(TARGET_DIR)/venv
 
-.PHONY: help all check test style format lint doc deny e2e fuzz bench fault demo setup
+.PHONY: help all check test style format lint doc deny e2e fuzz bench fault systemd pods demo setup
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +56,16 @@ doc: ## Check the documentation, private items too
 deny: ## Licences, bans and sources of the dependencies, where cargo-deny is installed
 	@if command -v cargo-deny >/dev/null; then $(CARGO) deny --offline --all-features check licenses bans sources; \
 	else echo "cargo-deny is not installed: licences, bans and sources not checked"; fi
+
+systemd: ## Boot a Debian 12 with the package in it (root, debootstrap, systemd-container, cargo-deb)
+	$(CARGO) build --release --locked --bin sentry-profiled
+	systemd/deb/build $(TARGET_DIR)/debian --fast --strip
+	tests/systemd/run --deb "$$(ls -t $(TARGET_DIR)/debian/*.deb | head -1)" --cache $(TARGET_DIR)/systems
+
+pods: ## Run the image beside containers of other Debian suites, and check the manifests (root, buildah, podman, runc, debootstrap)
+	$(CARGO) build --release --locked --bin sentry-profiled
+	tests/kubernetes/run --agent $(RELEASE_BIN) --cache $(TARGET_DIR)/systems
+	tests/kubernetes/validate --cache $(TARGET_DIR)/validators --agent $(RELEASE_BIN)
 
 fuzz: ## Every fuzz target for FUZZ_SECONDS (600)
 	@scripts/fuzz $(FUZZ_SECONDS)

@@ -2,6 +2,7 @@
 
 use std::{io::Write as _, path::PathBuf, time::Duration};
 
+use anyhow::Context;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use config::Native;
 use sampler::watchdog::HANG_MAX;
@@ -25,7 +26,8 @@ use crate::{
     args_conflicts_with_subcommands = true,
     after_help = "EXAMPLES:\n  sentry-profiled --pid 4242 --duration 30s\n  sentry-profiled record --pid 4242 -o out.txt \
                   --format collapsed --duration 10s\n  sentry-profiled dump --pid 4242\n  sentry-profiled -- ./program \
-                  --with arguments"
+                  --with arguments\n\nSENTRY_PROFILED_LOG says what is logged: error, warn, info, debug, or sampler=trace for a \
+                  part."
 )]
 pub struct Arguments {
     /// What to do; without one, profile until the target ends.
@@ -43,7 +45,7 @@ pub struct RunArguments {
     #[command(flatten)]
     pub target: TargetArguments,
     /// Where the chunks go; without it they are kept here, and a page shows them. `ps` shows it to every user: rather set
-    /// SENTRY_DSN, or shipping.dsn in the settings file [env: SENTRY_DSN]
+    /// SENTRY_DSN, or options.dsn in the settings file [env: SENTRY_DSN]
     #[arg(long, value_name = "DSN", help_heading = "Output")]
     pub dsn: Option<String>,
     /// Where the page is served when there is no DSN [default: 127.0.0.1:4141, or any free port]
@@ -306,7 +308,11 @@ pub fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
             Ok(0)
         }
         Some(Command::Man { folder }) => {
-            clap_mangen::generate_to(Arguments::command(), folder)?;
+            let write = || {
+                std::fs::create_dir_all(&folder)?;
+                clap_mangen::generate_to(Arguments::command(), &folder)
+            };
+            write().with_context(|| format!("cannot write manual pages to {}", folder.display()))?;
             Ok(0)
         }
         Some(Command::Watchdog { heartbeat, agent }) => {

@@ -50,6 +50,7 @@ const CAPABILITIES: [(u32, &str, Weight, &str); 6] = [
     (14, "CAP_IPC_LOCK", Weight::Warn, "without it the memory that stops write to may be swapped out"),
 ];
 const CAP_SYS_ADMIN: u32 = 21;
+const CAP_SYS_PTRACE: u32 = 19;
 const CAP_DAC_OVERRIDE: u32 = 1;
 /// What we lock in memory.
 const LOCKED_BYTES: u64 = 5 << 20;
@@ -112,6 +113,11 @@ pub fn checks() -> Vec<Check> {
         Check { level, text: what, fix: hint }
     };
     findings.0.into_iter().map(check).collect()
+}
+
+/// Whether processes of others may be traced.
+pub fn may_trace() -> bool {
+    has(effective_capabilities(), CAP_SYS_PTRACE)
 }
 
 struct Findings(Vec<Finding>);

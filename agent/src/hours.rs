@@ -80,6 +80,9 @@ impl Hours {
         let (Some(file), month) = (&self.file, self.month()) else { return };
         let part = file.with_extension(files::PART);
         let saved = serde_json::to_vec(&month).map_err(std::io::Error::from).and_then(|bytes| {
+            if let Some(folder) = file.parent() {
+                files::make_folder(folder)?;
+            }
             std::fs::write(&part, bytes)?;
             std::fs::rename(&part, file)
         });

@@ -85,6 +85,18 @@ pub fn load_all(file: Option<&Path>, flags: Overrides) -> Result<Loaded, Failure
     config::load(file, flags).map_err(|error| Failure::Config(error.into(), HINT))
 }
 
+/// Every DSN of the settings must be one.
+pub fn dsns(loaded: &Loaded) -> Result<(), Failure> {
+    let nothing = TargetOptions::default();
+    let of_targets = loaded.settings.targets.iter().map(|target| loaded.of_target(target, &nothing, &nothing));
+    for of in std::iter::once(loaded.of_all()).chain(of_targets) {
+        let Some(dsn) = &of.dsn.value else { continue };
+        let parsed: Result<Dsn, DsnError> = dsn.reveal().parse();
+        parsed.map_err(|error| Failure::Config(error.into(), DsnError::HINT))?;
+    }
+    Ok(())
+}
+
 /// What is likely not meant.
 pub fn warnings(loaded: &Loaded) -> Vec<String> {
     config::warnings(loaded, &|name| matches!(nix::unistd::User::from_name(name), Ok(Some(_))))

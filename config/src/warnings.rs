@@ -2,7 +2,6 @@
 
 use crate::{
     layers::{Effective, Origin},
-    mode::Mode,
     options::TargetOptions,
     resolve::Loaded,
     target::Target,
@@ -15,7 +14,7 @@ pub fn warnings(loaded: &Loaded, is_user: &dyn Fn(&str) -> bool) -> Vec<String> 
     let mut said = Vec::new();
     said.extend(both_modes(&all, &each));
     said.extend(hidden(&loaded.settings.targets));
-    said.extend(nothing_to_profile(&each));
+    said.extend(nothing_to_profile(&loaded.settings.targets));
     said.extend(readable_secrets(loaded));
     said.extend(unknown_users(&loaded.settings.targets, is_user));
     said
@@ -46,14 +45,9 @@ fn hidden(targets: &[Target]) -> Vec<String> {
     targets.iter().enumerate().filter_map(hides).collect()
 }
 
-fn nothing_to_profile(each: &[(&Target, Effective)]) -> Option<String> {
-    if each.is_empty() {
-        return Some("there is no [[target]]: the daemon profiles nothing".to_owned());
-    }
-    each.iter().all(|(_, of)| matches!(of.mode(), Mode::Off { .. })).then(|| {
-        "every target's rate is 0: only programs whose own code sets a rate are profiled; set profile_session_sample_rate"
-            .to_owned()
-    })
+/// (Rates of 0 are no mistake: a program's own code may set one.)
+fn nothing_to_profile(targets: &[Target]) -> Option<String> {
+    targets.is_empty().then(|| "there is no [[target]]: the daemon profiles nothing".to_owned())
 }
 
 fn readable_secrets(loaded: &Loaded) -> Option<String> {
@@ -103,8 +97,10 @@ mod tests {
         assert_snapshot!(said("[server]\ntoken = 't'\n[options]\nprofiles_sample_rate = 1\n[[target]]\nmatch.pid = 1", true),
             @"every user may read c.toml, and there are secrets in it: chmod o-r c.toml");
         assert_snapshot!(said("", true), @"there is no [[target]]: the daemon profiles nothing");
-        assert_snapshot!(said("[[target]]\nmatch.pid = 1\n[[target]]\nmatch.pid = 2\nprofile_session_sample_rate = 0", false),
-            @"every target's rate is 0: only programs whose own code sets a rate are profiled; set profile_session_sample_rate");
+        assert_eq!(
+            said("[[target]]\nmatch.pid = 1\n[[target]]\nmatch.pid = 2\nprofile_session_sample_rate = 0", false),
+            ""
+        );
         assert_snapshot!(said("[options]\nprofiles_sample_rate = 0.1\n[[target]]\nmatch.pid = 1\nprofile_session_sample_rate = 1\n\
             [[target]]\nmatch.pid = 2", false),
                 @r#"target "1": profile_session_sample_rate is set beside profiles_sample_rate or profiles_sampler: transactions are profiled, and it has no effect"#);

@@ -8,7 +8,8 @@ use proptest::{collection::vec, prelude::*, sample::Index};
 /// A fuzz target: the folder of its corpus, what it does with an input, and how many inputs near the corpus are tried.
 type Target = (&'static str, fn(&[u8]), u32);
 
-const TARGETS: [Target; 11] = [
+const TARGETS: [Target; 12] = [
+    ("board", profile::board::fuzz, 500),
     ("cfi", unwinder::fuzz::cfi, 500),
     ("config", config::fuzz::settings, 500),
     ("elf", unwinder::fuzz::elf, 500),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use config::{CodeOptions, Told};
+use config::{CodeOptions, Secret, Told};
 use profile::{board::BOARD_BYTES, id::Pid};
 use serde_json::{Value, json};
 use tracing::{info, warn};
@@ -42,6 +42,7 @@ impl Daemon {
             const HINT: &str = "add a [[target]] whose match has this process, as match.env = { SENTRY_PROFILED = \"1\" } or match.client = true";
             return Err(Refusal::new(404, "no target of this agent's settings has this process", HINT));
         }
+        let own_dsn = registration.options.get("dsn").and_then(Value::as_str).map(Secret::new);
         let options = Value::Object(registration.options.into_iter().collect());
         let code: CodeOptions = serde_json::from_value(options).unwrap_or_default();
         let told = Told::by_code(code, &self.loaded.settings.daemon.dsn_hosts);
@@ -49,6 +50,7 @@ impl Daemon {
             let client = registration.client;
             info!(pid = %peer.pid, entry = process.entry, client = client.name, version = client.version, sdk = client.sdk, "A client has registered.");
             let release = registration.resolved.release.filter(|release| release.len() <= RELEASE_MAX);
+            process.own_dsns.extend(own_dsn.filter(|dsn| !process.own_dsns.contains(dsn)));
             process.client = Some(Registered { client, told, board, release });
             // What could not be opened for another program may be now.
             if let Place::Refused(_) = process.place {
@@ -81,7 +83,14 @@ impl Daemon {
     /// Reads the settings file again. What is wrong leaves everything as it was.
     pub(super) fn reload(&mut self) -> Result<Value, Refusal> {
         self.manager.reloading();
-        let loaded = config::load(self.file.as_deref(), self.flags.clone());
+        let wrong = |error: String| {
+            Refusal::new(400, error, "the settings are as before; `sentry-profiled check` tells what is wrong")
+        };
+        let loaded = config::load(self.file.as_deref(), self.flags.clone()).map_err(|error| wrong(error.to_string()));
+        let loaded = loaded.and_then(|loaded| {
+            crate::settings::dsns(&loaded).map_err(|error| wrong(error.into_error().to_string()))?;
+            Ok(loaded)
+        });
         let result = match loaded {
             Ok(loaded) => {
                 let warnings = crate::settings::warnings(&loaded);
@@ -90,26 +99,24 @@ impl Daemon {
                 self.budget.limits = super::conduct::limits(&self.loaded.settings);
                 self.pod = crate::facts::Pod::read(&self.loaded.settings.daemon.pod_info);
                 let all = self.fleet.all();
+                // Places in the file are others now; a parent may be looked at after its child.
+                self.fleet.processes.values_mut().for_each(|process| process.entry_at = usize::MAX);
                 self.consider(&all);
                 info!(targets = self.loaded.settings.targets.len(), "The settings were read again.");
                 for warning in warnings.iter().chain(&needs_restart) {
                     warn!("{warning}");
                 }
                 let all = [warnings, needs_restart].concat();
-                Ok(json!({"targets": self.loaded.settings.targets.len(), "warnings": all}))
+                Ok(json!({"entries": self.loaded.settings.targets.len(), "warnings": all}))
             }
-            Err(error) => Err(Refusal::new(
-                400,
-                error.to_string(),
-                "the settings are as before; `sentry-profiled check` tells what is wrong",
-            )),
+            Err(refusal) => Err(refusal),
         };
         self.manager.ready();
         result
     }
 
     fn needs_restart(&self, next: &config::Loaded) -> Vec<String> {
-        let (now, next) = (&self.loaded.settings, &next.settings);
+        let (now, next) = (&self.running, &next.settings);
         let changed = [
             ("sampling", now.sampling != next.sampling),
             ("naming", now.naming != next.naming),
@@ -144,6 +151,7 @@ impl Daemon {
                 "reason": refused.or(process.held_back).or(process.verdict.reason.as_deref()),
                 "state": place,
                 "profiler_id": session.and_then(|session| session.running).map(|id| id.to_string()),
+                "registered": process.client.is_some(),
                 "client": process.client.as_ref().map(|client| &client.client),
                 "environment": process.effective.environment.value,
                 "release": process.effective.release.value,
@@ -207,8 +215,11 @@ fn tell(process: &Process) -> Answer {
     }
 }
 
+/// A DSN that does not count is no matter where it is the one that holds.
 fn warnings(process: &Process) -> Vec<String> {
     let code = process.client.iter().flat_map(|client| &client.told.warnings);
-    let all = process.environment.warnings.iter().chain(code).cloned();
+    let holds = process.effective.dsn.value.as_ref().is_some_and(|dsn| process.own_dsns.iter().all(|own| own == dsn));
+    let all = process.environment.warnings.iter().chain(code);
+    let all = all.filter(|warning| !(holds && warning.starts_with("the program's DSN"))).cloned();
     all.chain(process.effective.mode_warning().map(str::to_owned)).collect()
 }

@@ -9,7 +9,7 @@ const EVERY_MAX: u32 = 1024;
 /// Seconds over which costs are averaged.
 const SECONDS: f64 = 4.0;
 /// Above this share of a budget less is sampled; the rest is for what comes at once.
-const HIGH: f64 = 0.75;
+const HIGH: f64 = 0.9;
 /// Below this share of it more is: twice as much must fit.
 const LOW: f64 = 0.3;
 /// Seconds from one change to the next back up: of a target that was read less because of what it cost, and of one whose cost

@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use config::{Effective, Facts as _, ForkedDecision, Lifecycle, Told};
+use config::{Effective, Facts as _, ForkedDecision, Lifecycle, Secret, Told};
 use profile::{
     address::RemoteAddr,
     id::{Pid, ProfilerId},
@@ -75,10 +75,11 @@ impl Daemon {
 
     /// Whether an entry has the process. `has_client`: it has just registered.
     pub(super) fn consider_one(&mut self, of: Found, has_client: bool) -> bool {
-        let Some((entry, environment)) = self.entry_of(of, has_client) else {
+        let Some((entry_at, environment, own_dsn)) = self.entry_of(of, has_client) else {
             self.drop_process(of.pid);
             return false;
         };
+        let entry = self.entry(entry_at).map(|entry| entry.name.clone()).unwrap_or_default();
         let program = program_of(of.pid);
         let known = self.fleet.processes.get_mut(&of.pid).filter(|it| it.start_time == of.start_time);
         if let Some(known) = known {
@@ -87,37 +88,41 @@ impl Daemon {
             if known.program.is_some() && known.program != program {
                 (known.client, known.decided) = (None, None);
             }
-            (known.entry, known.program) = (entry, program);
+            (known.entry, known.entry_at, known.program) = (entry, entry_at, program);
         } else {
-            let process = self.new_process(of, entry, environment);
+            let mut process = self.new_process(of, (entry, entry_at), environment);
+            process.own_dsns.extend(own_dsn);
             self.fleet.admit(process);
         }
         self.settle(of.pid);
         true
     }
 
-    /// The name of the entry that has a process, and what the process' environment says: its own, or its parent's whose children
-    /// it takes.
-    fn entry_of(&self, of: Found, has_client: bool) -> Option<(String, Told)> {
+    /// The place of the entry that has a process, what the process' environment says, and the DSN in it: by its own facts, or as
+    /// a child of one whose children its entry takes.
+    fn entry_of(&self, of: Found, has_client: bool) -> Option<(usize, Told, Option<Secret>)> {
         let facts = ProcessFacts::new(of.pid, has_client, &self.pod);
-        let told = || Told::by_environment(&facts, &self.loaded.settings.daemon.dsn_hosts);
-        if let Some(entry) = self.loaded.entry(&facts) {
-            return Some((entry.name.clone(), told()));
+        let told = |at| {
+            let own = facts.variable("SENTRY_DSN").map(|dsn| Secret::new(dsn.trim()));
+            (at, Told::by_environment(&facts, &self.loaded.settings.daemon.dsn_hosts), own)
+        };
+        if let Some(at) = self.loaded.settings.targets.iter().position(|entry| entry.matches(&facts)) {
+            return Some(told(at));
         }
         let parent = self.fleet.processes.get(&of.parent).filter(|parent| parent.start_time <= of.start_time)?;
-        let entry = self.entry(&parent.entry).filter(|entry| entry.children)?;
+        self.entry(parent.entry_at).filter(|entry| entry.children)?;
         // A kernel thread, or one that has ended.
         facts.exe()?;
-        Some((entry.name.clone(), told()))
+        Some(told(parent.entry_at))
     }
 
-    fn entry(&self, name: &str) -> Option<&config::Target> {
-        self.loaded.settings.targets.iter().find(|entry| entry.name == name)
+    fn entry(&self, at: usize) -> Option<&config::Target> {
+        self.loaded.settings.targets.get(at)
     }
 
-    fn new_process(&self, of: Found, entry: String, environment: Told) -> Process {
-        let effective = self.effective(&entry, &environment, None);
-        let parent = self.fleet.processes.get(&of.parent).filter(|parent| parent.entry == entry);
+    fn new_process(&self, of: Found, (entry, entry_at): (String, usize), environment: Told) -> Process {
+        let effective = self.effective(entry_at, &environment, None);
+        let parent = self.fleet.processes.get(&of.parent).filter(|parent| parent.entry_at == entry_at);
         let inherits = effective.forked_decision.value == ForkedDecision::Parent;
         let inherited = parent.filter(|_| inherits);
         let roll = inherited.map_or_else(|| verdict::roll(&self.boot, of.pid, of.start_time), |parent| parent.roll);
@@ -126,11 +131,13 @@ impl Daemon {
             pid: of.pid,
             start_time: of.start_time,
             entry,
+            entry_at,
             program: program_of(of.pid),
             since: Instant::now(),
             roll,
             decided: inherited.and_then(|parent| parent.decided),
             environment,
+            own_dsns: Vec::new(),
             client: None,
             effective,
             verdict,
@@ -144,10 +151,10 @@ impl Daemon {
         }
     }
 
-    fn effective(&self, entry: &str, environment: &Told, client: Option<&Registered>) -> Effective {
+    fn effective(&self, entry_at: usize, environment: &Told, client: Option<&Registered>) -> Effective {
         let nothing = config::TargetOptions::default();
         let code = client.map_or(&nothing, |client| &client.told.options);
-        let Some(entry) = self.entry(entry) else { return self.loaded.of_all() };
+        let Some(entry) = self.entry(entry_at) else { return self.loaded.of_all() };
         let mut environment = environment.options.clone();
         environment.release = environment.release.or_else(|| client?.release.clone());
         self.loaded.of_target(entry, &environment, code)
@@ -156,7 +163,7 @@ impl Daemon {
     /// Decides anew what holds for a process, and does what follows.
     pub(super) fn settle(&mut self, pid: Pid) {
         let Some(process) = self.fleet.processes.get(&pid) else { return };
-        let effective = self.effective(&process.entry, &process.environment, process.client.as_ref());
+        let effective = self.effective(process.entry_at, &process.environment, process.client.as_ref());
         let has_board = process.client.as_ref().is_some_and(|client| client.board.is_some());
         let verdict = judge(&effective, process.roll, process.decided, has_board, self.may_begin());
         let Some(process) = self.fleet.processes.get_mut(&pid) else { return };
@@ -368,7 +375,7 @@ impl Daemon {
         let Forced::Running(id) = before else {
             return Started {
                 profiler_id: None,
-                reason: Some("it was not running by a start of the agent".to_owned()),
+                reason: Some("nobody started it: neither `start` nor start_on_attach".to_owned()),
             };
         };
         process.has_changed();

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use config::{Effective, Told};
+use config::{Effective, Secret, Told};
 use profile::id::{Pid, ProfilerId};
 use sampler::{
     TargetId,
@@ -77,8 +77,9 @@ pub(crate) enum Place {
 pub(crate) struct Process {
     pub(crate) pid: Pid,
     pub(crate) start_time: u64,
-    /// The entry's name.
+    /// The entry's name, and its place in the file: names need not differ.
     pub(crate) entry: String,
+    pub(crate) entry_at: usize,
     pub(crate) program: Option<Program>,
     pub(crate) since: Instant,
     /// Its throw of the dice.
@@ -86,6 +87,8 @@ pub(crate) struct Process {
     pub(crate) decided: Option<bool>,
     /// What its environment says.
     pub(crate) environment: Told,
+    /// The DSNs that it has itself, counted or not.
+    pub(crate) own_dsns: Vec<Secret>,
     pub(crate) client: Option<Registered>,
     pub(crate) effective: Effective,
     pub(crate) verdict: Verdict,

@@ -47,6 +47,8 @@ const SECOND: Duration = Duration::from_secs(1);
 /// The running daemon.
 struct Daemon {
     loaded: Loaded,
+    /// What was read at the start: some of it holds until the end.
+    running: config::Settings,
     file: Option<PathBuf>,
     flags: Overrides,
     pod: Pod,
@@ -69,6 +71,12 @@ pub fn daemon(arguments: &DaemonArguments) -> Result<u8, Failure> {
     let loaded = settings::load_all(arguments.config.as_deref(), flags.clone())?;
     for warning in settings::warnings(&loaded) {
         warn!("{warning}");
+    }
+    settings::dsns(&loaded)?;
+    if !crate::doctor::may_trace() {
+        warn!(
+            "CAP_SYS_PTRACE is not held: only processes of the agent's own user can be profiled, and of those only what the machine allows."
+        );
     }
     let signals = startup::block_signals()?;
     startup::raise_descriptor_limit();
@@ -99,6 +107,7 @@ pub fn daemon(arguments: &DaemonArguments) -> Result<u8, Failure> {
         accounts: Accounts::default(),
         manager: Manager::new(),
         started: Instant::now(),
+        running: loaded.settings.clone(),
         loaded,
     };
     info!(socket = %socket.display(), targets = daemon.loaded.settings.targets.len(), "Started.");

@@ -104,6 +104,11 @@ impl Outlets {
         sum
     }
 
+    /// How many DSNs the server limits for longer than is waited out: what would be sent there is thrown away.
+    pub(crate) fn limited(&self) -> usize {
+        self.shippers.values().filter(|shipper| shipper.paused().is_some()).count()
+    }
+
     /// Sends what can be sent within `limit`; the rest stays for the next start. All at the same time.
     pub(crate) fn drain(&self, limit: Duration) {
         std::thread::scope(|scope| {

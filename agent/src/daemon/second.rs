@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt::Write as _};
 
 use sampler::{TargetId, sys::process_cpu_ns};
 use serde_json::{Value, json};
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::{
     Daemon,
@@ -74,7 +74,7 @@ impl Daemon {
             Turn::Every(every) => {
                 self.sampler.every(id, every);
                 self.pipeline.suspend(id, false, now);
-                warn!(pid, every, "To stay within the budget, a target is read at every so many-th tick.");
+                info!(pid, every, "To stay within the budget, a target is read at every so many-th tick.");
             }
             Turn::Paused => {
                 self.sampler.every(id, u32::MAX);
@@ -96,7 +96,7 @@ impl Daemon {
         let all = self.fleet.processes.len();
         let attached = self.fleet.processes.values().filter(|it| matches!(it.place, Place::AtWork(_))).count();
         let running = self.accounts.sessions.values().filter(|session| session.running.is_some()).count();
-        format!("{all} targets, {attached} attached, {running} running")
+        format!("{all} processes of targets, {attached} attached, {running} running")
     }
 
     pub(super) fn status(&self) -> Value {
@@ -129,6 +129,7 @@ impl Daemon {
                 "refused": ship.refused,
                 "given_up": ship.given_up,
                 "last_error": ship.last_error,
+                "limited": self.outlets.limited(),
             },
             "hours": {
                 "this_month": hours(month.billed_us()),

@@ -22,6 +22,9 @@ pub fn check(arguments: &CheckArguments) -> Result<u8, Failure> {
     let loaded = settings::load_all(arguments.config.as_deref(), config::Overrides::default())?;
     settings::debuginfod(&loaded.settings)?;
     settings::platform(&loaded.of_all())?;
+    settings::dsns(&loaded)?;
+    let file = loaded.file.as_ref().map_or("none".to_owned(), |file| file.display().to_string());
+    writeln!(io::stdout().lock(), "# file: {file}")?;
     io::stdout().lock().write_all(config::render(&loaded).as_bytes())?;
     for warning in settings::warnings(&loaded) {
         writeln!(io::stderr().lock(), "warning: {warning}")?;

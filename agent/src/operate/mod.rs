@@ -86,7 +86,7 @@ pub fn run(arguments: &RunArguments, start: bool) -> Result<u8, Failure> {
 pub fn reload(arguments: &ControlArguments) -> Result<u8, Failure> {
     let answer = Control::new(arguments)?.post("/v1/reload")?;
     let mut out = io::stdout().lock();
-    writeln!(out, "{} targets", answer.get("targets").unwrap_or(&Value::Null))?;
+    writeln!(out, "entries: {}", answer.get("entries").unwrap_or(&Value::Null))?;
     for warning in answer.get("warnings").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
         writeln!(out, "warning: {warning}")?;
     }

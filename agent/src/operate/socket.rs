@@ -12,7 +12,8 @@ use crate::{exit::Failure, settings};
 
 /// The daemon answers within milliseconds; a start may have to open its target.
 const ANSWER_MAX: Duration = Duration::from_secs(20);
-const HINT: &str = "is the daemon running? `systemctl status sentry-profiled`, or `sentry-profiled daemon`; --control names its socket";
+const HINT: &str = "is the daemon running? `systemctl status sentry-profiled`, or `sentry-profiled daemon`; that of root is asked as root (sudo), or by \
+                    its socket: --control /run/sentry-profiled/control.sock";
 
 /// A daemon.
 pub(super) struct Control {

@@ -47,6 +47,13 @@ pub(super) fn status(of: &Value) -> String {
         text("/hours/idle"),
         text("/hours/skipped_idle"),
     );
+    if number("/shipping/limited") > 0.0 {
+        let _ = writeln!(
+            out,
+            "the server limits {} of the DSNs for long: what would go there is thrown away, and its targets rest",
+            text("/shipping/limited")
+        );
+    }
     for (path, what) in [("/shipping/last_error", "last error"), ("/page", "page")] {
         if let Some(said) = of.pointer(path).and_then(Value::as_str) {
             let _ = writeln!(out, "{what}: {said}");
@@ -61,16 +68,19 @@ pub(super) fn targets(of: &Value) -> String {
     if rows.is_empty() {
         return "No process is meant by the settings' targets.\n".to_owned();
     }
-    let mut out =
-        format!("{:>8} {:16} {:11} {:8} {:>5} {:>7}  {}\n", "pid", "target", "mode", "state", "every", "chunks", "");
+    let mut out = format!(
+        "{:>8} {:16} {:11} {:9} {:6} {:>5} {:>7}  {}\n",
+        "pid", "target", "mode", "state", "client", "every", "chunks", ""
+    );
     for row in rows {
         let text = |key: &str| row.get(key).map(plain).unwrap_or_default();
         let state = match (row.get("profiler_id").and_then(Value::as_str), row.get("sampled").and_then(Value::as_bool))
         {
             (Some(_), _) => "runs".to_owned(),
-            (None, Some(false)) => "not".to_owned(),
+            (None, Some(false)) => "unsampled".to_owned(),
             _ => text("state"),
         };
+        let client = if row.get("registered").and_then(Value::as_bool) == Some(true) { "yes" } else { "no" };
         let says = row
             .get("profiler_id")
             .filter(|id| !id.is_null())
@@ -81,7 +91,7 @@ pub(super) fn targets(of: &Value) -> String {
             (text("pid"), text("target"), text("mode"), text("every"), text("chunks"));
         let _ = writeln!(
             out,
-            "{pid:>8} {target:16} {mode:11} {state:8} {every:>5} {chunks:>7}  {says}{}",
+            "{pid:>8} {target:16} {mode:11} {state:9} {client:6} {every:>5} {chunks:>7}  {says}{}",
             trouble(row.get("counters"))
         );
         for warning in row.get("warnings").and_then(Value::as_array).into_iter().flatten() {
@@ -126,7 +136,7 @@ mod tests {
     fn of_targets() {
         let rows = json!([
             {"pid": 71, "target": "shop", "mode": "continuous", "sampled": true, "reason": null, "state": "attached",
-             "profiler_id": "5f0c1a7e9b3d4c62a81e7d40b6f2937c", "every": 2, "chunks": 12,
+             "profiler_id": "5f0c1a7e9b3d4c62a81e7d40b6f2937c", "registered": true, "every": 2, "chunks": 12,
              "counters": {"samples": 900, "late": 1, "skipped": {"budget": 40, "traced": 2}}, "warnings": []},
             {"pid": 72, "target": "shop", "mode": "continuous", "sampled": false, "state": "off",
              "reason": "not chosen\u{1b}[2J", "warnings": ["the program's DSN does not count"]},
@@ -134,9 +144,9 @@ mod tests {
         let shown = targets(&rows);
         let shown: Vec<&str> = shown.lines().map(str::trim).collect();
         insta::assert_snapshot!(shown.join("\n"), @r"
-        pid target           mode        state    every  chunks
-        71 shop             continuous  runs         2      12  5f0c1a7e9b3d4c62a81e7d40b6f2937c  late 1  skipped 42
-        72 shop             continuous  not                     not chosen [2J
+        pid target           mode        state     client every  chunks
+        71 shop             continuous  runs      yes        2      12  5f0c1a7e9b3d4c62a81e7d40b6f2937c  late 1  skipped 42
+        72 shop             continuous  unsampled no                    not chosen [2J
         warning: the program's DSN does not count
         ");
         assert_eq!(targets(&json!([])), "No process is meant by the settings' targets.\n");

@@ -13,6 +13,8 @@ from receiver import Receiver
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SOURCE = os.path.join(os.path.dirname(HERE), "src")
+#: An older sentry-sdk may be laid over the environment's own.
+SEARCHED = os.pathsep.join(filter(None, [SOURCE, os.environ.get("PYTHONPATH")]))
 
 
 @pytest.fixture
@@ -99,4 +101,4 @@ class Programs:
 
 @pytest.fixture
 def run(agent, receiver):
-    return Programs({"PYTHONPATH": SOURCE, "SENTRY_DSN": receiver.dsn, "SENTRY_PROFILED_CONTROL": agent.path})
+    return Programs({"PYTHONPATH": SEARCHED, "SENTRY_DSN": receiver.dsn, "SENTRY_PROFILED_CONTROL": agent.path})

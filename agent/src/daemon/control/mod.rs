@@ -15,7 +15,7 @@ use std::{
 use anyhow::Context;
 use axum::{
     Extension, Json, Router,
-    extract::{DefaultBodyLimit, Path as PathOf, Query, State},
+    extract::{Path as PathOf, Query, Request, State},
     http::StatusCode,
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -36,6 +36,8 @@ use crate::shelf::{Fetched, Shelf};
 
 /// A body of a client's options is some hundred bytes.
 const BODY_MAX: usize = 64 << 10;
+/// And comes with its head.
+const BODY_TIME: Duration = Duration::from_secs(5);
 /// A client asks for changes for so long at most.
 const WAIT_MAX_S: u64 = 60;
 /// The main thread answers within milliseconds, or is being ended.
@@ -121,7 +123,6 @@ fn router(desk: Desk) -> Router {
         .method_not_allowed_fallback(async || {
             refuse(&Refusal::new(405, "no such method here", "docs/control.md lists what there is"))
         })
-        .layer(DefaultBodyLimit::max(BODY_MAX))
         .with_state(desk)
 }
 
@@ -140,7 +141,11 @@ impl Desk {
     }
 }
 
-async fn register(State(desk): State<Desk>, Extension(peer): Extension<Peer>, body: axum::body::Bytes) -> Response {
+async fn register(State(desk): State<Desk>, Extension(peer): Extension<Peer>, request: Request) -> Response {
+    let body = match body(request).await {
+        Ok(body) => body,
+        Err(refusal) => return refuse(&refusal),
+    };
     let wrong = |error: serde_json::Error| {
         Refusal::new(400, format!("the body is not what it should be: {error}"), "see docs/control.md")
     };
@@ -149,6 +154,20 @@ async fn register(State(desk): State<Desk>, Extension(peer): Extension<Peer>, bo
         Err(error) => return refuse(&wrong(error)),
     };
     answer(desk.ask(|reply| Ask::Register(peer, Box::new(registration), reply)).await.and_then(|looked| looked))
+}
+
+/// All of a body, if it is short and comes soon.
+async fn body(request: Request) -> Result<axum::body::Bytes, Refusal> {
+    let too_long = || Refusal::new(413, "the body is too long", "64 KiB are enough for all options");
+    let length = request.headers().get("content-length").and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    if length.is_some_and(|length| length > BODY_MAX) {
+        return Err(too_long());
+    }
+    match tokio::time::timeout(BODY_TIME, axum::body::to_bytes(request.into_body(), BODY_MAX)).await {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(_)) => Err(too_long()),
+        Err(_) => Err(Refusal::new(408, "the body did not come in time", "send it with its head")),
+    }
 }
 
 fn answer(looked: Looked) -> Response {
@@ -245,7 +264,11 @@ fn only_root(peer: Peer) -> Result<(), Refusal> {
         return Ok(());
     }
     warn!(pid = peer.pid.0, user = peer.user, "A process asked for what only root may; refused.");
-    Err(Refusal::new(403, "only root may do that", "a process may act on itself alone: /v1/self"))
+    Err(Refusal::new(
+        403,
+        "only root may do that",
+        "ask as root (sudo) or as the agent's own user; a process may act on itself alone: /v1/self",
+    ))
 }
 
 async fn status(State(desk): State<Desk>, Extension(peer): Extension<Peer>) -> Response {

@@ -225,6 +225,13 @@ class Answer(NamedTuple):
     #: profiler id of a run that was not started by this process
     running: Optional[str]
     change: int
+    #: the operator's, for a program whose code sets none
+    traces_sample_rate: Optional[float] = None
+
+
+def _share(value: Any) -> Optional[float]:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return float(value) if is_number and 0 <= value <= 1 else None
 
 
 def read_answer(status: int, body: bytes) -> Answer:
@@ -254,6 +261,7 @@ def read_answer(status: int, body: bytes) -> Answer:
         warnings=[w for w in warnings if isinstance(w, str)][:20] if isinstance(warnings, list) else [],
         running=_profiler_id(document.get("running")),
         change=change if isinstance(change, int) and not isinstance(change, bool) and change >= 0 else 0,
+        traces_sample_rate=_share(options.get("traces_sample_rate")),
     )
 
 

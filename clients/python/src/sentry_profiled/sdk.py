@@ -123,6 +123,10 @@ class Installed:
         link.on_answer = lambda answer: _tell(answer, given, self.streaming)
         session.apply(answer)
         link.on_answer(answer)
+        rate = answer.traces_sample_rate
+        if rate is not None and client_options.get("traces_sample_rate") is None and client_options.get("traces_sampler") is None:
+            # The operator's, where the code says nothing: without traces neither lifecycle trace nor transactions have anything to profile.
+            client_options["traces_sample_rate"] = rate
         scheduler = Scheduler(session, link, client_options)
         setattr(continuous_profiler, "_scheduler", scheduler)  # noqa: B010
         link.on_fork(self.attacher.forked)

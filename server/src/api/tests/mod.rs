@@ -110,7 +110,7 @@ async fn refusals() {
     let got = ask(&router, Method::POST, "/tree", &[]).await;
     said.push(format!("POST {} {} allow={:?}", got.status.as_u16(), got.json()["error"], got.headers[header::ALLOW]));
     insta::assert_snapshot!(said.join("\n"), @r#"
-    /tree?fom=-1h 400 parameter `fom`: is not known here | known are: project, from, to, profiler, environment, release, thread, states, lines, inverted, split
+    /tree?fom=-1h 400 parameter `fom`: is not known here | known are: project, from, to, profiler, environment, release, thread, mark, states, lines, inverted, split
     /tree?from=soon 400 parameter `from`: is no point in time | write 2026-11-27T10:00:00Z, Unix seconds, `now` or how long ago: -90s, -15m, -1h30m, -7d
     /tree?from=10&to=10 400 parameter `from`: is not before `to` | give a window that has a length
     /tree?from=1&from=2 400 parameter `from`: is given several times | give it once
