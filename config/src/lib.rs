@@ -55,7 +55,7 @@ pub use overrides::Overrides;
 pub use paths::{control_socket, state_folder};
 pub use rates::{Rate, SampleRate};
 pub use render::render;
-pub use resolve::{FILE_DEFAULT, Loaded, load, resolve};
+pub use resolve::{FILE_DEFAULT, Loaded, load, load_without_file, resolve};
 pub use rules::{Plain, ProfilesSampler, Rule};
 pub use secret::{Secret, host_of_dsn};
 pub use selector::Selector;

@@ -112,6 +112,11 @@ pub fn load(file: Option<&Path>, flags: Overrides) -> Result<Loaded, ConfigError
     Ok(Loaded { credential, ..loaded })
 }
 
+/// The same without any file.
+pub fn load_without_file(flags: Overrides) -> Result<Loaded, ConfigError> {
+    resolve(None, |name: &str| std::env::var(name).ok(), flags)
+}
+
 /// The same from values: the file's path and text, the environment, the flags.
 pub fn resolve(
     file: Option<(&Path, &str)>,

@@ -34,7 +34,7 @@ const QUEUE_MAX: usize = 256;
 const QUIET_MAX: usize = 25;
 /// The first tick waits this long for the modules, so that deep stacks can be walked from the start.
 const FIRST_WAIT_NS: u64 = 60_000_000;
-/// Ticks that are left out at once where nobody needs them: in between, commands are looked for.
+/// Ticks that are left out at once where nobody needs them: in between it is seen who has ended.
 const SKIP_MAX: u32 = 9;
 const SECOND_NS: u64 = 1_000_000_000;
 
@@ -293,7 +293,9 @@ impl Loop {
                     return self.end();
                 }
             }
-            clock.skip(self.skip());
+            if !self.rest(&mut clock, commands) {
+                return self.end();
+            }
             let now = monotonic_ns();
             let (at, missed) = clock.next(now);
             self.overrun(missed);
@@ -320,14 +322,23 @@ impl Loop {
         }
     }
 
-    /// How many of the next ticks nobody needs; they have passed then.
-    fn skip(&mut self) -> u64 {
-        if self.reader.has_pending() {
-            return 0;
-        }
+    /// Sleeps through ticks that nobody needs, until a command comes. `false`: it was the last.
+    fn rest(&mut self, clock: &mut Clock, commands: &Receiver<Command>) -> bool {
         let ticks = self.jobs.values().map(Job::rests_for).min().unwrap_or(SKIP_MAX).min(SKIP_MAX);
-        self.jobs.values_mut().for_each(|job| job.pass(ticks));
-        u64::from(ticks)
+        if ticks == 0 || self.reader.has_pending() {
+            return true;
+        }
+        let began = monotonic_ns();
+        let limit = Duration::from_nanos(self.period.saturating_mul(u64::from(ticks)));
+        let goes_on = match commands.recv_timeout(limit) {
+            Ok(command) => self.obey(command),
+            Err(_) => true,
+        };
+        let now = monotonic_ns();
+        let passed = u32::try_from(now.saturating_sub(began) / self.period).unwrap_or(ticks).min(ticks);
+        self.jobs.values_mut().for_each(|job| job.pass(passed));
+        clock.skip(now);
+        goes_on
     }
 
     fn obey(&mut self, command: Command) -> bool {

@@ -28,14 +28,16 @@ struct Refusal {
 }
 
 impl Control {
+    /// Where the settings have it. A daemon goes on with the old ones when the file is wrong, and is to be asked all the same.
     pub(super) fn new(arguments: &ControlArguments) -> Result<Self, Failure> {
-        let path = match &arguments.control {
-            Some(path) => path.clone(),
-            None => config::control_socket(
-                &settings::load_all(arguments.config.as_deref(), config::Overrides::default())?.settings,
-            ),
+        if let Some(path) = &arguments.control {
+            return Ok(Self { path: path.clone() });
+        }
+        let loaded = match settings::load_all(arguments.config.as_deref(), config::Overrides::default()) {
+            Err(_) if arguments.config.is_none() => config::load_without_file(config::Overrides::default())?,
+            loaded => loaded?,
         };
-        Ok(Self { path })
+        Ok(Self { path: config::control_socket(&loaded.settings) })
     }
 
     pub(super) fn get(&self, path: &str) -> Result<Value, Failure> {
