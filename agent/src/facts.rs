@@ -1,6 +1,9 @@
 //! What selectors ask of a process, read from /proc when it is asked for, once. Hostile: every read is capped.
 
-use std::{borrow::Cow, cell::OnceCell, collections::BTreeMap, fs::File, io::Read as _, path::Path};
+use std::{
+    borrow::Cow, cell::OnceCell, collections::BTreeMap, fs::File, io::Read as _, os::unix::fs::MetadataExt as _,
+    path::Path,
+};
 
 use config::Facts;
 use profile::id::{Pid, Tid};
@@ -146,6 +149,15 @@ impl Facts for ProcessFacts<'_> {
         };
         environ.split(|byte| *byte == 0).find_map(value).map(Cow::Owned)
     }
+}
+
+/// Device and inode of a program.
+pub type Program = (u64, u64);
+
+/// What a process runs. Of a program that was replaced or removed, the kernel still knows these.
+pub fn program_of(pid: Pid) -> Option<Program> {
+    let file = std::fs::metadata(format!("/proc/{pid}/exe")).ok()?;
+    Some((file.dev(), file.ino()))
 }
 
 fn capped(path: &Path, max: u64) -> Option<Vec<u8>> {

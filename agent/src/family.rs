@@ -7,7 +7,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     mem::Discriminant,
-    os::unix::fs::MetadataExt,
     time::{Duration, Instant},
 };
 
@@ -18,6 +17,8 @@ use sampler::{
     procfs,
 };
 use tracing::warn;
+
+use crate::facts::{Program, program_of};
 
 /// Most processes that are sampled at a time: asleep, each costs some microseconds a tick.
 pub const FOLLOWED_MAX: usize = 256;
@@ -49,8 +50,8 @@ struct Member {
     start_time: u64,
     role: Role,
     place: Place,
-    /// Device and inode of the program that it ran when it was opened.
-    program: Option<(u64, u64)>,
+    /// The program that it ran when it was opened.
+    program: Option<Program>,
     /// When its place changed.
     since: Instant,
     /// It was opened before: its lock may be ours still.
@@ -338,12 +339,6 @@ impl Member {
         (self.place, self.since) = (Place::Waiting, Instant::now());
         self.was_ours = true;
     }
-}
-
-/// Of a program that was replaced or removed, the kernel still knows these.
-fn program_of(pid: Pid) -> Option<(u64, u64)> {
-    let file = std::fs::metadata(format!("/proc/{pid}/exe")).ok()?;
-    Some((file.dev(), file.ino()))
 }
 
 #[cfg(test)]

@@ -240,11 +240,8 @@ impl ToPipeline {
     }
 
     /// A board may end a run and begin another: its stacks are to be defined anew, so that its journal can be read alone.
-    fn board(&mut self, target: TargetId, bytes: &[u8]) {
-        let board = Board::read(bytes).unwrap_or_default();
-        let last = board.open().rev().find(|window| window.kind == WindowKind::Run);
-        let first = last.or_else(|| board.open().find(|window| window.is_mark()));
-        let run = first.map(|window| (window.id, window.kind));
+    fn board(&mut self, target: TargetId, board: &Board) {
+        let run = board.leading().map(|window| (window.id, window.kind));
         if self.runs.insert(target, run) != Some(run) {
             self.closed.insert(target);
         }
@@ -261,7 +258,7 @@ impl Sink for ToPipeline {
     fn output(&mut self, target: TargetId, output: Output) {
         let is_rest = matches!(output, Output::Event(Event::Cost { .. }));
         match &output {
-            Output::Board { bytes, .. } => self.board(target, bytes),
+            Output::Board { board, .. } => self.board(target, board),
             Output::Gone { .. } => drop(self.runs.remove(&target)),
             _ => {}
         }
@@ -314,8 +311,7 @@ impl Work {
             Message::Output(id, Output::Event(event)) => self.event(id, &event),
             Message::Output(id, Output::ModuleFile(index, file)) => self.naming.module(id, index, file),
             Message::Output(_, Output::Hint(hint)) => self.naming.hint(hint),
-            Message::Output(id, Output::Board { at_ns, bytes }) => {
-                let board = Board::read(&bytes).unwrap_or_default();
+            Message::Output(id, Output::Board { at_ns, board }) => {
                 self.turn(id, |session| session.noted(board, at_ns));
             }
             Message::Output(id, Output::Gone { at_ns }) => self.gone(id, at_ns),

@@ -1,8 +1,14 @@
 //! After a death: chunks are built again from the journals that it left, and named by the files on disk as far as they
 //! are the same builds.
 
-use std::{fs::File, path::Path, sync::Arc};
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread::JoinHandle,
+};
 
+use anyhow::Context;
 use object::read::ReadCache;
 use profile::{
     chunk::ChunkBuilder,
@@ -24,7 +30,7 @@ use crate::{
 };
 
 /// Builds and hands over what dead agents left in `journals`. `spooled`: journals whose chunks are in the spool already.
-pub fn recover_all(journals: &Path, spooled: &[String], naming: &Naming, outlet: &Outlet) {
+fn recover_all(journals: &Path, spooled: &[String], naming: &Naming, outlet: &Outlet) {
     let dead = match recover(journals, spooled) {
         Ok(dead) => dead,
         Err(error) => {
@@ -36,6 +42,17 @@ pub fn recover_all(journals: &Path, spooled: &[String], naming: &Naming, outlet:
         // Numbers that no sampler gives out: it counts from 0.
         one(session, TargetId(u32::MAX - number), naming, outlet);
     }
+}
+
+/// The same in a thread of its own: names may take half a minute, and targets run meanwhile.
+pub fn start(journals: PathBuf, naming: &Naming, outlet: &Outlet) -> anyhow::Result<JoinHandle<()>> {
+    let (naming, outlet) = (naming.clone(), outlet.clone());
+    let recover = move || {
+        let spooled = if let Outlet::Ship(shipper) = &outlet { shipper.spooled_journals() } else { &[] };
+        recover_all(&journals, spooled, &naming, &outlet);
+    };
+    let thread = std::thread::Builder::new().name("sp-recover".to_owned()).spawn(recover);
+    thread.context("cannot start the recovery")
 }
 
 fn one(mut session: RecoveredSession, id: TargetId, naming: &Naming, outlet: &Outlet) {

@@ -32,7 +32,7 @@ use crate::{
     naming::{Naming, Patience},
     outlet::Outlet,
     pipeline::{Finished, Opening, Pipeline},
-    recover::recover_all,
+    recover,
     report::Report,
     session::{Course, Keep},
     settings,
@@ -197,18 +197,12 @@ pub fn profile(plan: &Plan<'_>) -> Result<Done, Failure> {
     })
 }
 
-/// Builds what dead agents left in a thread of its own: names may take half a minute, and the targets run meanwhile.
+/// Builds what dead agents left, where chunks of theirs have somewhere to go.
 fn start_recovery(plan: &Plan<'_>, naming: &Naming) -> anyhow::Result<Option<JoinHandle<()>>> {
     let (Some(journals), Outlet::Ship(_) | Outlet::Keep(_)) = (plan.journals.clone(), &plan.outlet) else {
         return Ok(None);
     };
-    let (outlet, naming) = (plan.outlet.clone(), naming.clone());
-    let recover = move || {
-        let spooled = if let Outlet::Ship(shipper) = &outlet { shipper.spooled_journals() } else { &[] };
-        recover_all(&journals, spooled, &naming, &outlet);
-    };
-    let thread = std::thread::Builder::new().name("sp-recover".to_owned()).spawn(recover);
-    Ok(Some(thread.context("cannot start the recovery")?))
+    recover::start(journals, naming, &plan.outlet).map(Some)
 }
 
 fn open_targets(arguments: &TargetArguments) -> Result<Vec<(Target, Role)>, Failure> {

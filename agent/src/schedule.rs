@@ -87,14 +87,12 @@ impl Runs {
 
     /// The operator's, else the last that the process began, else that of its marks.
     fn wanted(&self) -> Option<Run> {
-        let last = self.board.open().rev().find(|window| window.kind == WindowKind::Run);
-        let first_mark = || self.board.open().find(|window| window.is_mark());
         let run = |window: &Window| Run {
             id: ProfilerId(window.id),
             start_ns: window.start_ns,
             marks_only: window.is_mark(),
         };
-        self.forced.or_else(|| last.or_else(first_mark).map(run))
+        self.forced.or_else(|| self.board.leading().map(run))
     }
 
     /// When the windows of a run ended: one that is not on the board any more, or that another took over from, at `at_ns`.

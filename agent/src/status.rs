@@ -117,7 +117,7 @@ pub fn print_shipped(done: &Done, shipped: &Shipped) {
 }
 
 /// The counters that are not zero.
-fn trouble(counters: &Counters) -> String {
+pub(crate) fn trouble(counters: &Counters) -> String {
     let mut text = String::new();
     for (name, count) in [
         ("late", counters.late),

@@ -100,6 +100,12 @@ impl Board {
     pub fn open(&self) -> impl DoubleEndedIterator<Item = &Window> {
         self.windows.values().filter(|window| window.end_ns.is_none())
     }
+
+    /// The window by which the process is profiled: the last run that goes on, else the first mark.
+    pub fn leading(&self) -> Option<&Window> {
+        let last_run = self.open().rev().find(|window| window.kind == WindowKind::Run);
+        last_run.or_else(|| self.open().find(|window| window.is_mark()))
+    }
 }
 
 fn window(slot: &[u8], names: &[u8]) -> Option<Window> {

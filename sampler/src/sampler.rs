@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use profile::{address::RemoteAddr, counters::Counters, feed::Event, id::Pid, module::ModuleIndex};
+use profile::{address::RemoteAddr, board::Board, counters::Counters, feed::Event, id::Pid, module::ModuleIndex};
 use thiserror::Error;
 use tracing::warn;
 
@@ -51,12 +51,12 @@ pub enum Output {
     ModuleFile(ModuleIndex, ModuleFile),
     /// What a user could do for better names.
     Hint(String),
-    /// The target's board is another than before; empty: there is none. Comes before the ticks at whose reading it was so.
+    /// The target's board is another than before; without windows, or there is none any more. Comes before the ticks at whose reading it was so.
     Board {
         /// When it was seen, `CLOCK_MONOTONIC`.
         at_ns: u64,
         /// All of it.
-        bytes: Box<[u8]>,
+        board: Board,
     },
     /// The target has ended, or was let go on request; nothing follows.
     Gone {

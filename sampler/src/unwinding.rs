@@ -11,6 +11,7 @@ use std::{
 
 use profile::{
     address::RemoteAddr,
+    board::Board,
     code::{Code, CodeIndex},
     counters::Counters,
     feed::{Event, StackId},
@@ -201,7 +202,10 @@ impl Unwinding {
                 }
                 events.into_iter().for_each(|event| sink.output(id, Output::Event(event)));
             }
-            Work::Board { id, at_ns, bytes } => sink.output(id, Output::Board { at_ns, bytes }),
+            Work::Board { id, at_ns, bytes } => {
+                let board = Board::read(&bytes).unwrap_or_default();
+                sink.output(id, Output::Board { at_ns, board });
+            }
             Work::Account { id, account, agent_cpu_us } => self.account(id, &account, agent_cpu_us, sink),
             Work::Gone { id, at_ns } => {
                 if let Some(mut state) = self.targets.remove(&id) {

@@ -124,7 +124,7 @@ impl Daemon {
             ("shipping", now.shipping != next.shipping),
             ("server", now.server != next.server),
             ("store", now.store != next.store),
-            ("daemon.control", settings_socket(now) != settings_socket(next)),
+            ("daemon.control", config::control_socket(now) != config::control_socket(next)),
             ("daemon.metrics", now.daemon.metrics != next.daemon.metrics),
         ];
         let sections = changed.into_iter().filter(|(_, is)| *is);
@@ -166,10 +166,6 @@ impl Daemon {
         };
         Value::Array(self.fleet.processes.values().map(row).collect())
     }
-}
-
-fn settings_socket(settings: &config::Settings) -> std::path::PathBuf {
-    config::control_socket(settings)
 }
 
 /// Whose pid we see.

@@ -16,12 +16,12 @@ use super::{
     Daemon,
     budget::{Limits, Turn},
     control::told::{Refusal, Started},
-    fleet::{Forced, Found, Place, Process, Registered, program_of},
+    fleet::{Forced, Found, Place, Process, Registered},
     verdict::{self, judge},
 };
 use crate::{
     exit::Failure,
-    facts::ProcessFacts,
+    facts::{ProcessFacts, Program, program_of},
     info::session_info,
     outlet::Outlet,
     pipeline::Opening,
@@ -58,19 +58,14 @@ impl Daemon {
         self.open_waiting();
     }
 
-    /// Decides about processes that are new, or another program than before. A parent may stand behind its child.
+    /// Decides about processes that are new, or another program than before. A parent may stand behind its child: so those that no
+    /// entry has are looked at once more, if any other was taken in.
     pub(super) fn consider(&mut self, found: &[Found]) {
-        let mut left = Vec::new();
-        for of in found {
-            if !self.consider_one(*of, false) {
-                left.push(*of);
-            }
+        let mut left: Vec<Found> = found.iter().copied().filter(|of| !self.consider_one(*of, false)).collect();
+        if left.len() < found.len() {
+            left.retain(|of| !self.consider_one(*of, false));
         }
-        for of in left {
-            if !self.consider_one(of, false) {
-                self.fleet.stranger(of);
-            }
-        }
+        left.into_iter().for_each(|of| self.fleet.stranger(of));
     }
 
     /// Whether an entry has the process. `has_client`: it has just registered.
@@ -90,7 +85,7 @@ impl Daemon {
             }
             (known.entry, known.entry_at, known.program) = (entry, entry_at, program);
         } else {
-            let mut process = self.new_process(of, (entry, entry_at), environment);
+            let mut process = self.new_process(of, (entry, entry_at), program, environment);
             process.own_dsns.extend(own_dsn);
             self.fleet.admit(process);
         }
@@ -120,7 +115,13 @@ impl Daemon {
         self.loaded.settings.targets.get(at)
     }
 
-    fn new_process(&self, of: Found, (entry, entry_at): (String, usize), environment: Told) -> Process {
+    fn new_process(
+        &self,
+        of: Found,
+        (entry, entry_at): (String, usize),
+        program: Option<Program>,
+        environment: Told,
+    ) -> Process {
         let effective = self.effective(entry_at, &environment, None);
         let parent = self.fleet.processes.get(&of.parent).filter(|parent| parent.entry_at == entry_at);
         let inherits = effective.forked_decision.value == ForkedDecision::Parent;
@@ -132,7 +133,7 @@ impl Daemon {
             start_time: of.start_time,
             entry,
             entry_at,
-            program: program_of(of.pid),
+            program,
             since: Instant::now(),
             roll,
             decided: inherited.and_then(|parent| parent.decided),

@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    os::unix::fs::MetadataExt,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -17,7 +16,10 @@ use sampler::{
 use tokio::sync::Notify;
 
 use super::{control::told::Client, verdict::Verdict};
-use crate::outlet::Outlet;
+use crate::{
+    facts::{Program, program_of},
+    outlet::Outlet,
+};
 
 /// A process becomes another program in its first moments, if it does at all: so long it is asked at each look.
 const YOUNG: Duration = Duration::from_secs(2);
@@ -26,9 +28,6 @@ const ROUND_EVERY: Duration = Duration::from_secs(1);
 const ROUND_SHARE: u32 = 200;
 /// More processes than these are not known at a time.
 const KNOWN_MAX: usize = 65_536;
-
-/// Device and inode of a program.
-pub(crate) type Program = (u64, u64);
 
 /// A process that no entry has; it may become another program.
 #[derive(Debug)]
@@ -230,10 +229,4 @@ impl Process {
 /// Whether it is still the same process.
 pub(crate) fn lives(pid: Pid, start_time: u64) -> bool {
     procfs::process_stat(pid).is_ok_and(|stat| stat.start_time == start_time)
-}
-
-/// Of a program that was replaced or removed, the kernel still knows these.
-pub(crate) fn program_of(pid: Pid) -> Option<Program> {
-    let file = std::fs::metadata(format!("/proc/{pid}/exe")).ok()?;
-    Some((file.dev(), file.ino()))
 }

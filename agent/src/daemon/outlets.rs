@@ -1,12 +1,7 @@
 //! Where the chunks of targets go: a sender for each DSN, and a store here for those that have none. Opened when the first
 //! target needs it.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use config::{Secret, Settings};
@@ -17,8 +12,7 @@ use crate::{
     local::Local,
     naming::Naming,
     outlet::Outlet,
-    recover::recover_all,
-    settings,
+    recover, settings,
     ship::{Dsn, Shipper, Status},
 };
 
@@ -66,7 +60,7 @@ impl Outlets {
         ship.client_reports = reports;
         let shipper = Arc::new(Shipper::start(ship).context("cannot ship to the target's DSN")?);
         let outlet = Outlet::Ship(Arc::clone(&shipper));
-        recover(&journals, shipper.spooled_journals().to_vec(), naming, &outlet)?;
+        recover::start(journals.clone(), naming, &outlet)?;
         self.shippers.insert(name, shipper);
         Ok(Ways { outlet, journals })
     }
@@ -80,7 +74,7 @@ impl Outlets {
         let local = self.local.insert(Arc::new(local));
         info!(page = local.page(), "Targets without a DSN are kept here.");
         let outlet = Outlet::Keep(Arc::clone(local));
-        recover(&journals, Vec::new(), naming, &outlet)?;
+        recover::start(journals.clone(), naming, &outlet)?;
         Ok(Ways { outlet, journals })
     }
 
@@ -117,12 +111,4 @@ impl Outlets {
             }
         });
     }
-}
-
-/// Builds what a dead agent left, in a thread of its own: names may take half a minute.
-fn recover(journals: &Path, spooled: Vec<String>, naming: &Naming, outlet: &Outlet) -> anyhow::Result<()> {
-    let (journals, naming, outlet) = (journals.to_owned(), naming.clone(), outlet.clone());
-    let run = move || recover_all(&journals, &spooled, &naming, &outlet);
-    std::thread::Builder::new().name("sp-recover".to_owned()).spawn(run).context("cannot start the recovery")?;
-    Ok(())
 }

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use profile::counters::Counters;
+use serde::Deserialize as _;
 use serde_json::Value;
 
 /// `status`.
@@ -103,17 +105,8 @@ pub(super) fn targets(of: &Value) -> String {
 
 /// The counters that are not zero.
 fn trouble(counters: Option<&Value>) -> String {
-    let mut text = String::new();
-    for name in ["late", "skipped", "lost", "truncated", "guessed", "dropped"] {
-        let count = match counters.and_then(|counters| counters.get(name)) {
-            Some(Value::Object(reasons)) => reasons.values().filter_map(Value::as_u64).sum(),
-            other => other.and_then(Value::as_u64).unwrap_or(0),
-        };
-        if count > 0 {
-            let _ = write!(text, "  {name} {count}");
-        }
-    }
-    text
+    let counters: Option<Counters> = counters.and_then(|counters| Counters::deserialize(counters).ok());
+    counters.map(|counters| crate::status::trouble(&counters)).unwrap_or_default()
 }
 
 /// Text without its quotes, and nothing for null. What comes from a target goes to a terminal: no control characters.

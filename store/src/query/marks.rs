@@ -9,16 +9,13 @@ use uuid::Uuid;
 
 use super::{
     Covers, Queries,
-    read::{Filter, Sink, Unkept},
+    read::{Filter, Sink, Unkept, each_profile},
 };
 use crate::{
-    chunk_store::{Damage, Grain, Part, StoreError, Want},
+    chunk_store::{Grain, Part, StoreError, Want},
     encoding::{Plain, aggregate::Row},
     item::{Selection, Window},
 };
-
-/// Profiles of one fetch.
-const FETCH: usize = 16;
 
 /// A function or block of one name.
 #[derive(Clone, PartialEq, Debug, Serialize)]
@@ -115,18 +112,11 @@ pub(super) fn sums<S: Sink>(
     let mut parts = queries.store.plan(selection, Grain::Profiles)?;
     parts.retain(|part| windows_of(part).is_some());
     let want = Want { symbols: true, timeline: true, ..Want::default() };
-    for parts in parts.chunks(FETCH) {
-        for (part, sections) in parts.iter().zip(queries.store.fetch(parts, want)?) {
-            let decode = |sections| Plain::decode(&sections).map_err(|broken| Damage::of(part, broken.to_string()));
-            match sections.and_then(decode) {
-                Ok(plain) => {
-                    covers.count(part);
-                    windows_of(part).into_iter().for_each(|windows| take(&mut sink, part, &plain, windows, selection));
-                }
-                Err(damage) => covers.damaged.push(damage),
-            }
-        }
-    }
+    each_profile(queries, &parts, want, &mut covers, |covers, part, plain| {
+        covers.count(part);
+        windows_of(part).into_iter().for_each(|windows| take(&mut sink, part, plain, windows, selection));
+        true
+    })?;
     for (piece, spans) in &live.pieces {
         covers.live += 1;
         for span in spans {

@@ -8,18 +8,16 @@ use uuid::Uuid;
 use super::{
     Bucket, Covers, Cpu, CpuShape, Interval, Lane, Queries, Series, ThreadRow, Timeline, TimelineThread,
     forest::{Forest, function},
-    read::{Filter, Unkept, is_whole},
+    read::{Filter, Unkept, each_profile, is_whole},
 };
 use crate::{
-    chunk_store::{Damage, Grain, Part, StoreError, Want},
+    chunk_store::{Grain, Part, StoreError, Want},
     encoding::{Plain, Stay, intervals},
     item::{Selection, StateClass, StateGroup, Window},
 };
 
 /// Intervals of one answer: 40 MB as JSON, ten minutes of ten busy threads. More is no picture.
 const INTERVALS_MAX: usize = 1_000_000;
-/// Profiles of one fetch.
-const FETCH: usize = 16;
 /// Buckets of one answer.
 const BUCKETS_MAX: usize = 10_000;
 /// Threads of one answer.
@@ -38,19 +36,14 @@ fn each(
     let mut covers = Covers::default();
     let window = selection.window();
     let parts = queries.store.plan(selection, Grain::Profiles)?;
-    for parts in parts.chunk_by(|a, b| want(a) == want(b)).flat_map(|same| same.chunks(FETCH)) {
+    for parts in parts.chunk_by(|a, b| want(a) == want(b)) {
         let Some(want) = parts.first().map(&want) else { continue };
-        for (part, sections) in parts.iter().zip(queries.store.fetch(parts, want)?) {
-            let decode = |sections| Plain::decode(&sections).map_err(|broken| Damage::of(part, broken.to_string()));
-            match sections.and_then(decode) {
-                Ok(plain) => {
-                    covers.count(part);
-                    if !take(part, &plain, &[window]) {
-                        return Ok(covers);
-                    }
-                }
-                Err(damage) => covers.damaged.push(damage),
-            }
+        let whole = each_profile(queries, parts, want, &mut covers, |covers, part, plain| {
+            covers.count(part);
+            take(part, plain, &[window])
+        })?;
+        if !whole {
+            return Ok(covers);
         }
     }
     for (piece, windows) in &live.pieces {

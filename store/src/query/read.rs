@@ -24,6 +24,28 @@ const PARTS_A_THREAD: usize = 8;
 /// More threads would take the machine from those who are profiled.
 const THREADS_MAX: usize = 4;
 
+/// Reads parts that are profiles, `want` of each, and hands them to `take` until it says `false`; names those that are damaged.
+/// Whether it went to the end.
+pub(super) fn each_profile(
+    queries: &Queries,
+    parts: &[Part],
+    want: Want,
+    covers: &mut Covers,
+    mut take: impl FnMut(&mut Covers, &Part, &Plain) -> bool,
+) -> Result<bool, StoreError> {
+    for parts in parts.chunks(FETCH) {
+        for (part, sections) in parts.iter().zip(queries.store.fetch(parts, want)?) {
+            let decode = |sections| Plain::decode(&sections).map_err(|broken| Damage::of(part, broken.to_string()));
+            match sections.and_then(decode) {
+                Ok(plain) if !take(covers, part, &plain) => return Ok(false),
+                Ok(_) => {}
+                Err(damage) => covers.damaged.push(damage),
+            }
+        }
+    }
+    Ok(true)
+}
+
 /// Takes sums.
 pub(super) trait Sink: Send {
     /// Those of a part. Rows are of the threads and states that are asked for.

@@ -8,18 +8,16 @@ use super::{
     Answer, Covers, Queries, TransactionsDifference, TransactionsTree, difference,
     forest::Forest,
     grow,
-    read::{Sink, Unkept},
+    read::{Sink, Unkept, each_profile},
     transactions::SLACK_US,
 };
 use crate::{
-    chunk_store::{Damage, Grain, Part, StoreError, Want},
+    chunk_store::{Grain, Part, StoreError, Want},
     encoding::{Plain, aggregate::Row},
     item::{ByState, ProjectId, Selection, Window},
     tree::Shape,
 };
 
-/// Profiles of one fetch.
-const FETCH: usize = 16;
 /// Slices of one answer: of more transactions, as many are taken evenly out of all of them.
 const SLICES_MAX: usize = 1000;
 /// Samples that are looked at for one answer, each for each transaction that it may be of: some seconds of work. What is not looked
@@ -53,20 +51,16 @@ pub(super) fn each(
     });
     let want = Want { symbols: true, timeline: true, ..Want::default() };
     let mut samples = 0_u64;
-    for parts in parts.chunks(FETCH) {
-        for (part, sections) in parts.iter().zip(queries.store.fetch(parts, want)?) {
-            let decode = |sections| Plain::decode(&sections).map_err(|broken| Damage::of(part, broken.to_string()));
-            match sections.and_then(decode) {
-                Ok(plain) => {
-                    if samples >= SAMPLES_MAX {
-                        return Ok(covers);
-                    }
-                    covers.count(part);
-                    samples = samples.saturating_add(of_part(part, &plain, transactions, None, &mut take));
-                }
-                Err(damage) => covers.damaged.push(damage),
-            }
+    let whole = each_profile(queries, &parts, want, &mut covers, |covers, part, plain| {
+        if samples >= SAMPLES_MAX {
+            return false;
         }
+        covers.count(part);
+        samples = samples.saturating_add(of_part(part, plain, transactions, None, &mut take));
+        true
+    })?;
+    if !whole {
+        return Ok(covers);
     }
     for (piece, windows) in &live.pieces {
         covers.live += 1;

@@ -111,13 +111,13 @@ async fn serve_metrics(listener: TcpListener, desk: Desk) {
 fn router(desk: Desk) -> Router {
     Router::new()
         .route("/v1/self", post(register).get(look))
-        .route("/v1/self/start", post(start_self))
-        .route("/v1/self/stop", post(stop_self))
+        .route("/v1/self/start", post(async |state, peer| run_self(state, peer, true).await))
+        .route("/v1/self/stop", post(async |state, peer| run_self(state, peer, false).await))
         .route("/v1/self/profiles/{id}", get(fetch))
         .route("/v1/status", get(status))
         .route("/v1/targets", get(targets))
-        .route("/v1/targets/{pid}/start", post(start_other))
-        .route("/v1/targets/{pid}/stop", post(stop_other))
+        .route("/v1/targets/{pid}/start", post(async |state, peer, pid| run_other(state, peer, pid, true).await))
+        .route("/v1/targets/{pid}/stop", post(async |state, peer, pid| run_other(state, peer, pid, false).await))
         .route("/v1/reload", post(reload))
         .fallback(async || refuse(&Refusal::new(404, "no such path", "docs/control.md lists what there is")))
         .method_not_allowed_fallback(async || {
@@ -230,24 +230,18 @@ async fn fetch(
     }
 }
 
-async fn start_self(state: State<Desk>, Extension(peer): Extension<Peer>) -> Response {
-    run(state, peer, peer.pid.0, true).await
+async fn run_self(state: State<Desk>, Extension(peer): Extension<Peer>, start: bool) -> Response {
+    run(state, peer, peer.pid.0, start).await
 }
 
-async fn stop_self(state: State<Desk>, Extension(peer): Extension<Peer>) -> Response {
-    run(state, peer, peer.pid.0, false).await
-}
-
-async fn start_other(state: State<Desk>, Extension(peer): Extension<Peer>, PathOf(pid): PathOf<i32>) -> Response {
+async fn run_other(
+    state: State<Desk>,
+    Extension(peer): Extension<Peer>,
+    PathOf(pid): PathOf<i32>,
+    start: bool,
+) -> Response {
     match only_root(peer) {
-        Ok(()) => run(state, peer, pid, true).await,
-        Err(refusal) => refuse(&refusal),
-    }
-}
-
-async fn stop_other(state: State<Desk>, Extension(peer): Extension<Peer>, PathOf(pid): PathOf<i32>) -> Response {
-    match only_root(peer) {
-        Ok(()) => run(state, peer, pid, false).await,
+        Ok(()) => run(state, peer, pid, start).await,
         Err(refusal) => refuse(&refusal),
     }
 }
