@@ -49,6 +49,8 @@ pub struct Progress {
     pub counters: Counters,
     /// Summed over targets.
     pub stopped_us: u64,
+    /// Summed over targets, see [`SessionProgress::windows_lost`].
+    pub windows_lost: u64,
     /// Summed over targets.
     pub agent_cpu_us: u64,
     /// Threads on a CPU or ready to run at their last sample.
@@ -109,6 +111,8 @@ pub struct SessionProgress {
     pub counters: Counters,
     /// Microseconds that its threads were held stopped.
     pub stopped_us: u64,
+    /// Runs, transactions, functions and blocks that its board had no place for.
+    pub windows_lost: u64,
     /// The agent's CPU time for it, microseconds.
     pub agent_cpu_us: u64,
     /// Ticks.
@@ -465,6 +469,7 @@ impl Work {
             running: session.is_running().then_some(session.profiler_id),
             counters: session.counters.clone(),
             stopped_us: session.stopped_us,
+            windows_lost: session.windows_lost,
             agent_cpu_us: session.agent_cpu_us,
             ticks: session.ticks,
             threads: session.states.len(),
@@ -494,6 +499,8 @@ fn add(progress: &mut Progress, session: &Session) {
     progress.ticks = progress.ticks.max(session.ticks);
     progress.counters.merge(&session.counters);
     progress.stopped_us += session.stopped_us;
+    // As large as a hostile board says.
+    progress.windows_lost = progress.windows_lost.saturating_add(session.windows_lost);
     progress.agent_cpu_us += session.agent_cpu_us;
 }
 

@@ -124,6 +124,8 @@ pub struct Session {
     pub counters: Counters,
     /// Microseconds that its threads were held stopped.
     pub stopped_us: u64,
+    /// Runs, transactions, functions and blocks that its board had no place for.
+    pub windows_lost: u64,
     /// The agent's CPU for it, microseconds.
     pub agent_cpu_us: u64,
     /// Ticks so far.
@@ -163,6 +165,7 @@ impl Session {
             is_due: false,
             counters: Counters::default(),
             stopped_us: 0,
+            windows_lost: 0,
             agent_cpu_us: 0,
             ticks: 0,
             sampled: false,
@@ -189,6 +192,7 @@ impl Session {
 
     /// The process's board is another, as was seen at `at_ns`.
     pub fn noted(&mut self, board: Board, at_ns: u64) -> Turned {
+        self.windows_lost = self.windows_lost.max(board.lost);
         match &mut self.course {
             Course::Always => Turned::default(),
             Course::Told(told) => {

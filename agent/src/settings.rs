@@ -107,21 +107,16 @@ pub fn state_folder(settings: &Settings) -> PathBuf {
     settings.shipping.spool.clone().unwrap_or_else(config::state_folder)
 }
 
-/// The folder for journals in the state folder.
-pub fn journals(state: &Path) -> PathBuf {
-    state.join("journal")
+/// The folder in the state folder for journals of what goes to a DSN; without one, of what is kept here.
+pub fn journals(state: &Path, dsn: Option<&Dsn>) -> PathBuf {
+    state.join("journals").join(dsn.map_or_else(|| "local".to_owned(), Dsn::folder_name))
 }
 
 /// What the shipper needs, if there is a DSN.
 pub fn shipping(settings: &Settings, of: &Effective) -> Result<Option<ShipSettings>, Failure> {
     let Some(dsn) = &of.dsn.value else { return Ok(None) };
     let dsn: Dsn = dsn.reveal().parse().map_err(|error: DsnError| Failure::Config(error.into(), DsnError::HINT))?;
-    let journals = journals(&state_folder(settings));
-    Ok(Some(ShipSettings {
-        journals: Some(journals),
-        client_reports: of.send_client_reports.value,
-        ..ship(settings, dsn)
-    }))
+    Ok(Some(ShipSettings { client_reports: of.send_client_reports.value, ..ship(settings, dsn) }))
 }
 
 /// How chunks are shipped to a DSN.
@@ -132,7 +127,9 @@ pub fn ship(settings: &Settings, dsn: Dsn) -> ShipSettings {
         refused_bytes: settings.shipping.refused_max.0,
     };
     let wait_out_max = settings.shipping.rate_limit_wait.0;
-    ShipSettings { bounds, wait_out_max, ..ShipSettings::new(dsn, state_folder(settings).join("spool")) }
+    let state = state_folder(settings);
+    let journals = Some(journals(&state, Some(&dsn)));
+    ShipSettings { bounds, wait_out_max, journals, ..ShipSettings::new(dsn, state.join("spool")) }
 }
 
 /// How to sample.

@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::shipped::{self, Key};
 
-/// Keys have 15 letters at most; what is longer was pasted to the wrong place, and may be a secret.
+/// A wrong key that is longer is not quoted: it may have been pasted to the wrong place, and be a secret.
 const KEY_MAX: usize = 24;
 
 /// A setting is wrong.
@@ -89,20 +89,19 @@ fn with_nearest(message: &str) -> String {
     }
     let mut names = message.split('`').skip(1).step_by(2);
     let Some(typed) = names.next() else { return message.to_owned() };
-    let plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-');
-    if typed.len() > KEY_MAX || !typed.chars().all(plain) {
-        return "unknown key".to_owned();
-    }
+    let known: Vec<&str> = names.collect();
+    let near = known.iter().map(|name| (distance(typed, name), *name)).min();
+    let near = near.and_then(|(edits, name)| (edits <= name.len().div_ceil(2)).then_some(name));
     if let Some(belongs) = place_of(typed) {
         return format!("unknown key `{typed}` here; {belongs}");
     }
-    let known: Vec<&str> = names.collect();
-    let nearest = known.iter().map(|name| (distance(typed, name), *name)).min();
-    match nearest {
-        Some((edits, name)) if edits <= name.len().div_ceil(2) => {
-            format!("unknown key `{typed}`; did you mean `{name}`?")
-        }
-        _ => format!("unknown key `{typed}`; there are {}", known.join(", ")),
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-');
+    if typed.len() > KEY_MAX || !typed.chars().all(plain) {
+        return near.map_or_else(|| "unknown key".to_owned(), |name| format!("unknown key; did you mean `{name}`?"));
+    }
+    match near {
+        Some(name) => format!("unknown key `{typed}`; did you mean `{name}`?"),
+        None => format!("unknown key `{typed}`; there are {}", known.join(", ")),
     }
 }
 

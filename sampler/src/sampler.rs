@@ -347,6 +347,9 @@ impl Loop {
             Command::Remove(id) => self.remove(id),
             Command::Pause(id, paused) => {
                 if let Some(job) = self.jobs.get_mut(&id) {
+                    if job.paused && !paused {
+                        job.has_next_turn();
+                    }
                     job.paused = paused;
                 }
             }
@@ -363,7 +366,8 @@ impl Loop {
             Command::Every(id, every) => {
                 if let Some(job) = self.jobs.get_mut(&id) {
                     // Whoever is read less often from now on is read at the next tick, and then so often.
-                    (job.every, job.passed) = (every, if every == u32::MAX { 0 } else { every.saturating_sub(1) });
+                    job.every = every;
+                    job.has_next_turn();
                 }
             }
             Command::Hold(reply, released) => {
@@ -440,7 +444,7 @@ impl Loop {
         }
         let known = match job.shared.get() {
             Some(known) => known,
-            None if now.saturating_sub(job.added) < FIRST_WAIT_NS => return,
+            None if now.saturating_sub(job.added) < FIRST_WAIT_NS => return job.has_next_turn(),
             None => Known::default(),
         };
         let tick = self.reader.read(&job.target, &mut job.threads, &known, &mut job.account);
@@ -533,6 +537,11 @@ impl Job {
         }
         self.pass(1);
         false
+    }
+
+    /// Has it read at the next tick, unless it is not read at all.
+    fn has_next_turn(&mut self) {
+        self.passed = if self.every == u32::MAX { 0 } else { self.every.saturating_sub(1) };
     }
 
     /// Ticks at which it has no turn. Where it would be read but for that, that is said of all its threads.

@@ -58,6 +58,33 @@ fn found_and_started() {
     assert!(agent.ticks > 150, "{agent:?}");
 }
 
+/// Check that a daemon that comes after one that was killed sends what that one had not, though its target is gone.
+#[test]
+fn recovered() {
+    let _turn = turn();
+    let receiver = Receiver::start();
+    let options = format!("dsn = \"{}\"\nprofile_session_sample_rate = 1.0\nstart_on_attach = true", receiver.dsn);
+    let mut daemon = Daemon::start(&settings("spin", &options));
+    let Some(program) = Program::start("spin", &[]) else { return };
+    let running = daemon.wait_for("running", Duration::from_secs(5), |targets| {
+        targets.iter().any(|row| row["counters"]["samples"].as_u64() > Some(0))
+    });
+    // What was sampled is in the journal within a second.
+    std::thread::sleep(Duration::from_secs(2));
+    daemon.signal(Signal::SIGKILL);
+    drop(program);
+    daemon.restart();
+    let began = Instant::now();
+    while receiver.store.all().is_empty() {
+        assert!(began.elapsed() < Duration::from_secs(20), "nothing was sent; {:?}", daemon.verb(&["status"]));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let all = receiver.store.all();
+    let [chunk] = all.as_slice() else { panic!("{} chunks", all.len()) };
+    assert_eq!(running[0]["profiler_id"], chunk.head.profiler_id.simple().to_string());
+    assert!(chunk.head.end_us - chunk.head.start_us > 1_000_000, "{:?}", chunk.head);
+}
+
 /// Check start and stop by the operator: an id for each, chunks of that time alone, and the reason where it has no effect.
 #[test]
 fn operator() {
@@ -179,10 +206,10 @@ fn budget() {
     let daemon = Daemon::start(&settings("sleepers", options));
     // Two thousand threads that wake five times a second.
     let Some(program) = Program::start("sleepers", &["2000", "5"]) else { return };
-    daemon.wait_for("running", Duration::from_secs(10), |targets| {
+    daemon.wait_for("running", Duration::from_secs(20), |targets| {
         targets.iter().any(|row| !row["profiler_id"].is_null())
     });
-    std::thread::sleep(Duration::from_secs(5));
+    std::thread::sleep(Duration::from_secs(10));
     let cpu = || {
         let (_, status) = daemon.ask("GET", "/v1/status", "");
         status["cost"]["cpu_ms"].as_f64().unwrap() - status["cost"]["naming_cpu_ms"].as_f64().unwrap()
@@ -196,6 +223,33 @@ fn budget() {
     // A debug build is slower than what the budget is meant for, so its bound is wider than a release's.
     assert!(share < 0.05, "{share}");
     drop(program);
+}
+
+/// Check that a daemon with less memory than it would need lets its target go, says so, and goes on; and that the target is taken
+/// again when the limit is raised.
+#[test]
+fn memory() {
+    let _turn = turn();
+    let text = |memory: &str| {
+        let options = "profile_session_sample_rate = 1.0\nstart_on_attach = true";
+        settings("spin", &format!("{options}\n[budget]\nmemory = \"{memory}\""))
+    };
+    let daemon = Daemon::start(&text("4MB"));
+    let Some(program) = Program::start("spin", &[]) else { return };
+    let held = daemon.wait_for("held back", Duration::from_secs(5), |targets| {
+        targets.iter().any(|row| {
+            row["reason"].as_str().is_some_and(|why| why.contains("budget.memory")) && row["state"] != "ending"
+        })
+    });
+    assert_eq!((&held[0]["state"], &held[0]["profiler_id"]), (&"off".into(), &Value::Null), "{held:#?}");
+    assert_eq!(tests::targets::held(program.pid()), [0; 0], "it was not let go");
+    let (_, status) = daemon.ask("GET", "/v1/status", "");
+    assert_eq!(status["cost"]["rss_bytes_limit"], 4_000_000, "{status:#?}");
+    fs::write(daemon.folder().join("config.toml"), text("1GB")).unwrap();
+    assert_eq!(daemon.verb(&["reload"]).0, 0);
+    daemon.wait_for("running", Duration::from_secs(10), |targets| {
+        targets.iter().any(|row| !row["profiler_id"].is_null() && row["reason"].is_null())
+    });
 }
 
 /// Asks as another user.

@@ -102,6 +102,7 @@ impl Daemon {
                 // Places in the file are others now; a parent may be looked at after its child.
                 self.fleet.processes.values_mut().for_each(|process| process.entry_at = usize::MAX);
                 self.consider(&all);
+                self.outlets.resume(&self.loaded, &self.naming);
                 info!(targets = self.loaded.settings.targets.len(), "The settings were read again.");
                 for warning in warnings.iter().chain(&needs_restart) {
                     warn!("{warning}");
@@ -160,6 +161,7 @@ impl Daemon {
                 "ticks": session.map(|session| session.ticks),
                 "chunks": session.map(|session| session.chunks),
                 "stopped_us": session.map(|session| session.stopped_us),
+                "windows_lost": session.map(|session| session.windows_lost),
                 "counters": session.map(|session| &session.counters),
                 "warnings": warnings(process),
             })

@@ -10,6 +10,9 @@ const EVERY_MAX: u32 = 1024;
 const SECONDS: f64 = 4.0;
 /// Above this share of a budget less is sampled; the rest is for what comes at once.
 const HIGH: f64 = 0.9;
+/// What targets cost altogether below this share of it is not worth to be saved: what costs us is something else, as the first look
+/// at a process of thousands of threads does, and reading less would not help.
+const TRIFLE: f64 = 0.1;
 /// Below this share of it more is: twice as much must fit.
 const LOW: f64 = 0.3;
 /// Seconds from one change to the next back up: of a target that was read less because of what it cost, and of one whose cost
@@ -128,10 +131,12 @@ impl Budget {
         let mut costliest: Vec<&mut Account> =
             self.accounts.values_mut().filter(|it| it.turn != Turn::Paused).collect();
         costliest.sort_by(|one, other| other.average.cpu.total_cmp(&one.average.cpu));
+        let mut rest: f64 = costliest.iter().map(|account| account.average.cpu).sum();
         for account in costliest {
-            if over <= 0.0 {
+            if over <= 0.0 || rest < self.limits.host_cpu * TRIFLE {
                 return;
             }
+            rest -= account.average.cpu;
             let saved = account.average.cpu / 2.0;
             account.lower();
             over -= saved;
@@ -240,6 +245,18 @@ mod tests {
         let (turns, _) =
             play(LIMITS, 60, 1, &[cheap, Second { cpu: 0.4, stopped: 0.0 }, Second { stopped: 0.03, ..cheap }]);
         assert!(matches!(turns[..], [Turn::Every(1), Turn::Every(16), Turn::Every(4 | 8)]), "{turns:?}");
+    }
+
+    /// Check that what costs us nothing is read as before while something else costs us much.
+    #[test]
+    fn something_else() {
+        let mut budget = Budget::new(LIMITS);
+        budget.begin(TargetId(0), 2000, 101.0);
+        let first = budget.turn(TargetId(0));
+        for _ in 0..5 {
+            budget.second(0.8, &BTreeMap::from([(TargetId(0), Second { cpu: 0.001, stopped: 0.0 })]));
+        }
+        assert_eq!((first, budget.turn(TargetId(0))), (Turn::Every(256), Turn::Every(256)));
     }
 
     /// Check that a target which cannot be afforded at all is paused, and comes back when there is room.

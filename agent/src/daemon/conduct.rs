@@ -261,7 +261,7 @@ impl Daemon {
             given: false,
             course,
             outlet: ways.outlet,
-            journals: Some(ways.journals),
+            journals: ways.journals,
             skip_idle: of.skip_idle.value,
         };
         let id = self.sampler.reserve();

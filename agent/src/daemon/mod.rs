@@ -101,7 +101,7 @@ pub fn daemon(arguments: &DaemonArguments) -> Result<u8, Failure> {
         pipeline,
         naming,
         fleet: Fleet::new(),
-        outlets: Outlets::new(&loaded.settings),
+        outlets: Outlets::default(),
         hours,
         budget: Budget::new(conduct::limits(&loaded.settings)),
         accounts: Accounts::default(),
@@ -111,6 +111,7 @@ pub fn daemon(arguments: &DaemonArguments) -> Result<u8, Failure> {
         loaded,
     };
     info!(socket = %socket.display(), targets = daemon.loaded.settings.targets.len(), "Started.");
+    daemon.outlets.resume(&daemon.loaded, &daemon.naming);
     let all = daemon.fleet.all();
     daemon.consider(&all);
     daemon.manager.ready();

@@ -4,8 +4,8 @@
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use config::{Secret, Settings};
-use tracing::info;
+use config::{Loaded, Secret, Settings, TargetOptions};
+use tracing::{info, warn};
 
 use crate::{
     exit::Failure,
@@ -13,16 +13,15 @@ use crate::{
     naming::Naming,
     outlet::Outlet,
     recover, settings,
-    ship::{Dsn, Shipper, Status},
+    ship::{Dsn, ShipSettings, Shipper, Status, journal},
 };
 
 /// Each has a thread and a connection; a host has some projects.
 const DSNS_MAX: usize = 64;
 
 /// Those that are open.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Outlets {
-    state: PathBuf,
     shippers: BTreeMap<String, Arc<Shipper>>,
     local: Option<Arc<Local>>,
 }
@@ -31,12 +30,25 @@ pub(crate) struct Outlets {
 #[derive(Clone, Debug)]
 pub(crate) struct Ways {
     pub(crate) outlet: Outlet,
-    pub(crate) journals: PathBuf,
+    pub(crate) journals: Option<PathBuf>,
 }
 
 impl Outlets {
-    pub(crate) fn new(settings: &Settings) -> Self {
-        Self { state: settings::state_folder(settings), shippers: BTreeMap::new(), local: None }
+    /// Opens those for whose chunks and journals an earlier agent had no time, though no target of theirs may come.
+    pub(crate) fn resume(&mut self, loaded: &Loaded, naming: &Naming) {
+        let settings = &loaded.settings;
+        let nothing = TargetOptions::default();
+        let of_targets = settings.targets.iter().map(|target| loaded.of_target(target, &nothing, &nothing));
+        for of in std::iter::once(loaded.of_all()).chain(of_targets) {
+            let left = match of.dsn.value.as_ref().map(|dsn| dsn.reveal().parse::<Dsn>()) {
+                None => journal::any(&settings::journals(&settings::state_folder(settings), None)),
+                Some(Ok(dsn)) => settings::ship(settings, dsn).is_left(),
+                Some(Err(_)) => false,
+            };
+            if left && let Err(error) = self.of(of.dsn.value.as_ref(), of.send_client_reports.value, settings, naming) {
+                warn!(%error, "Chunks of an earlier agent cannot be sent; they stay.");
+            }
+        }
     }
 
     /// Those for a DSN, or for a target without one.
@@ -50,32 +62,34 @@ impl Outlets {
         let Some(dsn) = dsn else { return self.local(settings, naming) };
         let dsn: Dsn = dsn.reveal().parse()?;
         let name = dsn.folder_name();
-        let journals = self.state.join("journals").join(&name);
+        let ship = ShipSettings { client_reports: reports, ..settings::ship(settings, dsn) };
+        let journals = ship.journals.clone();
         if let Some(shipper) = self.shippers.get(&name) {
             return Ok(Ways { outlet: Outlet::Ship(Arc::clone(shipper)), journals });
         }
         anyhow::ensure!(self.shippers.len() < DSNS_MAX, "targets have more than {DSNS_MAX} DSNs");
-        let mut ship = settings::ship(settings, dsn);
-        ship.journals = Some(journals.clone());
-        ship.client_reports = reports;
         let shipper = Arc::new(Shipper::start(ship).context("cannot ship to the target's DSN")?);
         let outlet = Outlet::Ship(Arc::clone(&shipper));
-        recover::start(journals.clone(), naming, &outlet)?;
+        if let Some(journals) = journals.clone() {
+            recover::start(journals, naming, &outlet)?;
+        }
         self.shippers.insert(name, shipper);
         Ok(Ways { outlet, journals })
     }
 
     fn local(&mut self, settings: &Settings, naming: &Naming) -> anyhow::Result<Ways> {
-        let journals = self.state.join("journals/local");
+        let journals = settings::journals(&settings::state_folder(settings), None);
+        let ways =
+            |local: &Arc<Local>| Ways { outlet: Outlet::Keep(Arc::clone(local)), journals: Some(journals.clone()) };
         if let Some(local) = &self.local {
-            return Ok(Ways { outlet: Outlet::Keep(Arc::clone(local)), journals });
+            return Ok(ways(local));
         }
         let local = Local::start(settings).map_err(Failure::into_error)?;
         let local = self.local.insert(Arc::new(local));
         info!(page = local.page(), "Targets without a DSN are kept here.");
-        let outlet = Outlet::Keep(Arc::clone(local));
-        recover::start(journals.clone(), naming, &outlet)?;
-        Ok(Ways { outlet, journals })
+        let ways = ways(local);
+        recover::start(journals, naming, &ways.outlet)?;
+        Ok(ways)
     }
 
     /// Where the page is, if there is one.

@@ -121,6 +121,7 @@ impl Daemon {
                 "targets_read_less": reduced,
             },
             "counters": progress.counters,
+            "windows_lost": progress.windows_lost,
             "chunks": progress.chunks,
             "shipping": {
                 "sent": ship.sent,
@@ -171,6 +172,12 @@ impl Daemon {
             "counter",
             "Time that threads of targets were held stopped.",
             &seconds(progress.stopped_us),
+        );
+        put(
+            "windows_lost_total",
+            "counter",
+            "Runs, transactions, functions and blocks that a board had no place for.",
+            &of(progress.windows_lost),
         );
         put("cpu_seconds_total", "counter", "CPU time of the agent.", &seconds(process_cpu_ns() / 1000));
         put(

@@ -29,7 +29,8 @@ pub(super) fn status(of: &Value) -> String {
         number("/cost/stopped_us") / 1000.0,
         text("/cost/targets_read_less"),
     );
-    let _ = writeln!(out, "samples: {}{}", text("/counters/samples"), trouble(of.pointer("/counters")));
+    let _ =
+        writeln!(out, "samples: {}{}{}", text("/counters/samples"), trouble(of.pointer("/counters")), windows_lost(of));
     let _ = writeln!(
         out,
         "chunks: {} closed, {} sent, {} wait ({:.1} MB), {} refused, {} given up",
@@ -93,8 +94,9 @@ pub(super) fn targets(of: &Value) -> String {
             (text("pid"), text("target"), text("mode"), text("every"), text("chunks"));
         let _ = writeln!(
             out,
-            "{pid:>8} {target:16} {mode:11} {state:9} {client:6} {every:>5} {chunks:>7}  {says}{}",
-            trouble(row.get("counters"))
+            "{pid:>8} {target:16} {mode:11} {state:9} {client:6} {every:>5} {chunks:>7}  {says}{}{}",
+            trouble(row.get("counters")),
+            windows_lost(row)
         );
         for warning in row.get("warnings").and_then(Value::as_array).into_iter().flatten() {
             let _ = writeln!(out, "{:>8} warning: {}", "", plain(warning));
@@ -107,6 +109,11 @@ pub(super) fn targets(of: &Value) -> String {
 fn trouble(counters: Option<&Value>) -> String {
     let counters: Option<Counters> = counters.and_then(|counters| Counters::deserialize(counters).ok());
     counters.map(|counters| crate::status::trouble(&counters)).unwrap_or_default()
+}
+
+fn windows_lost(of: &Value) -> String {
+    let lost = of.get("windows_lost").and_then(Value::as_u64).filter(|lost| *lost > 0);
+    lost.map(|lost| format!("  windows_lost {lost}")).unwrap_or_default()
 }
 
 /// Text without its quotes, and nothing for null. What comes from a target goes to a terminal: no control characters.

@@ -394,6 +394,11 @@ pub fn recover(folder: &Path, spooled: &[String]) -> io::Result<Vec<RecoveredSes
     Ok(found)
 }
 
+/// Whether there is a journal in a folder, whoever writes it.
+pub fn any(folder: &Path) -> bool {
+    files::names(folder, SUFFIX).is_ok_and(|names| !names.is_empty())
+}
+
 /// One file that can't be read must not keep the others from being sent.
 fn readable<T>(path: &Path, read: io::Result<T>) -> Option<T> {
     read.inspect_err(|error| warn!(%error, file = %path.display(), "A journal can't be read; it stays.")).ok()

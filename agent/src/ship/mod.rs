@@ -16,12 +16,12 @@
 //! # fn run(session: profile::session::SessionInfo, now_ns: u64, chunk: profile::chunk::Chunk, event: profile::feed::Event) -> anyhow::Result<()> {
 //! # let state = Path::new("state");
 //! let shipper = Shipper::start(ShipSettings::new("https://KEY@o1.ingest.us.sentry.io/42".parse()?, state.join("spool")))?;
-//! for mut dead in recover(&state.join("journal"), shipper.spooled_journals())? {
+//! for mut dead in recover(&state.join("journals"), shipper.spooled_journals())? {
 //!     // ChunkBuilder::new(dead.header.session.clone(), dead.header.start_ns), apply each event, close at the last tick:
 //!     for event in &mut dead {}
 //!     shipper.submit_closing(&chunk, dead.close())?; // or dead.close().delete(), if there is no chunk in it
 //! }
-//! let mut journal = Journal::create(&state.join("journal"), &session, now_ns)?;
+//! let mut journal = Journal::create(&state.join("journals"), &session, now_ns)?;
 //! journal.append(&event)?; // each event, before ChunkBuilder::apply
 //! let (closed, begun) = journal.rotate(now_ns); // with ChunkBuilder::close(now_ns, ..)
 //! if let Some(closed) = closed { shipper.submit_closing(&chunk, closed)?; }

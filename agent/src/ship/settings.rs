@@ -4,7 +4,11 @@ use std::{path::PathBuf, time::Duration};
 
 use profile::session::ClientSdk;
 
-use super::{dsn::Dsn, spool::Bounds};
+use super::{
+    dsn::Dsn,
+    journal,
+    spool::{self, Bounds},
+};
 
 /// How and where chunks are shipped.
 #[derive(Clone, Debug)]
@@ -65,6 +69,11 @@ impl ShipSettings {
     /// `name/version`.
     pub fn client_name(&self) -> String {
         format!("{}/{}", self.client.name, self.client.version)
+    }
+
+    /// Whether chunks wait for this DSN, or journals that chunks are to be built from.
+    pub fn is_left(&self) -> bool {
+        spool::any(&self.folder()) || self.journals.as_deref().is_some_and(journal::any)
     }
 
     /// The folder in which this DSN's chunks wait.

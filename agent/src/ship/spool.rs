@@ -363,6 +363,11 @@ fn sizes(folder: &Path) -> io::Result<BTreeMap<String, u64>> {
     Ok(names.into_iter().filter_map(size).map(|(bytes, name)| (name, bytes)).collect())
 }
 
+/// Whether a chunk waits in the folder of a DSN.
+pub(super) fn any(folder: &Path) -> bool {
+    files::names(folder, SUFFIX).is_ok_and(|names| !names.is_empty())
+}
+
 pub(super) fn read_header(reader: &mut impl BufRead) -> Option<Header> {
     let mut line = Vec::new();
     reader.take(HEADER_BYTES_MAX).read_until(b'\n', &mut line).ok()?;

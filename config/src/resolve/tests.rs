@@ -239,6 +239,10 @@ fn wrong_options() {
         @"c.toml:4:1: unknown key `releas`; did you mean `release`?");
     assert_snapshot!(said("[[target]]\nmatch.pid = 1\n[[target]]\nmatch.comm = 'x'\ntraces_sample_rate = -1"),
         @"c.toml:5:22: no sample rate: give a share from 0 to 1, as 0.1 for a tenth");
+    assert_snapshot!(said("[[target]]\nmatch.pid = 1\nprofile_session_sample_rates = 1"),
+        @"c.toml:3:1: unknown key; did you mean `profile_session_sample_rate`?");
+    assert_snapshot!(said("[sampling]\nprofile_session_sample_rate = 1"),
+        @"c.toml:2:1: unknown key `profile_session_sample_rate` here; it belongs in [options]");
     assert_snapshot!(said("[[target]]\nmatch = {pid = 1, exec = '/bin/x'}"),
         @"c.toml:2:19: unknown key `exec`; did you mean `exe`?");
     assert_snapshot!(said("[[target]]\nexe = '/bin/x'"),

@@ -7,7 +7,7 @@ use std::{
     os::unix::fs::{FileTypeExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use axum::{Router, extract::Request};
@@ -29,6 +29,9 @@ const ALL_MAX: usize = 4096;
 const SILENT_MAX: Duration = Duration::from_secs(75);
 /// No descriptor is left: others have to be closed first.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// An agent that was killed is gone within this time; until then it seems to listen.
+const DYING_MAX: Duration = Duration::from_secs(1);
+const DYING_LOOK: Duration = Duration::from_millis(20);
 /// A request line with headers.
 const HEADER_BYTES_MAX: usize = 8 << 10;
 
@@ -47,8 +50,12 @@ impl Socket {
             fs::create_dir_all(folder)?;
         }
         if fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket()) {
-            if std::os::unix::net::UnixStream::connect(path).is_ok() {
-                return Err(in_use());
+            let began = Instant::now();
+            while std::os::unix::net::UnixStream::connect(path).is_ok() {
+                if began.elapsed() > DYING_MAX {
+                    return Err(in_use());
+                }
+                std::thread::sleep(DYING_LOOK);
             }
             fs::remove_file(path)?;
         }
