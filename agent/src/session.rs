@@ -205,6 +205,7 @@ impl Session {
                 if let (true, Some(start_ns), Some(builder)) =
                     (was_idle, transactions.first_start_ns(), &mut self.builder)
                 {
+                    self.told.merge(builder.untold());
                     builder.begin(self.profiler_id, clocks::now(), start_ns, false);
                 }
                 Turned { profiles: self.cut(ended), ..Turned::default() }
@@ -249,6 +250,8 @@ impl Session {
         told.is_running = true;
         let Some(builder) = &mut self.builder else { return };
         let anchor = clocks::now();
+        // What was counted while no chunk was open.
+        self.told.merge(builder.untold());
         let info = builder.begin(run.id, anchor, run.start_ns, run.marks_only);
         (self.profiler_id, self.anchor) = (run.id, anchor);
         (self.due_ns, self.is_due, self.awake) = (SPAN_ASKED_NS, false, false);
@@ -331,8 +334,11 @@ impl Session {
         if let Some(Err(error)) = self.journal.as_mut().map(|journal| journal.append(event)) {
             warn!(error = &error as &dyn Error, "The journal cannot be written; a crash would lose the open chunk.");
         }
-        for builder in [&mut self.builder, &mut self.live].into_iter().flatten() {
-            builder.apply(event);
+        // Readings of a time that no chunk tells would be kept until the next one begins, which may be never.
+        if self.is_running() || !matches!(event, Event::Usage { .. }) {
+            for builder in [&mut self.builder, &mut self.live].into_iter().flatten() {
+                builder.apply(event);
+            }
         }
         if let Some(recording) = &mut self.recording {
             recording.apply(event);
@@ -505,6 +511,35 @@ mod tests {
         session.close(clocks(62, 0));
         let mut due_at = |seconds: u64| session.apply(&Event::Tick { at_ns: seconds * SECOND });
         assert_eq!([63, 121, 123, 124].map(&mut due_at), [false, false, true, false]);
+    }
+
+    /// Check that a session in which no run goes on keeps no readings of its target's use, however long; and that what is
+    /// counted then is in the sum at its end.
+    #[test]
+    fn idle_keeps_nothing() {
+        let (mut session, _) = session().told(Course::Told(Told::default()));
+        let usage = |second: u64| Event::Usage { at_ns: second * SECOND, cpu_percent: 1.0, rss_bytes: 1 };
+        let lost = |session: &mut Session| {
+            let mut counters = Counters::default();
+            Counters::count(&mut counters.lost, "torn");
+            session.apply(&Event::Counters(Box::new(counters)));
+        };
+        for second in 1..100 {
+            session.apply(&usage(second));
+        }
+        lost(&mut session);
+        let readings = |session: &Session| session.builder.as_ref().unwrap().readings();
+        assert_eq!(readings(&session), 0);
+        session.forced(Some(ProfilerId(uuid::Uuid::from_u128(1))), 100 * SECOND);
+        session.apply(&Event::Tick { at_ns: 101 * SECOND });
+        session.apply(&usage(101));
+        lost(&mut session);
+        assert_eq!(readings(&session), 1);
+        session.forced(None, 102 * SECOND);
+        session.apply(&usage(103));
+        lost(&mut session);
+        session.end(104 * SECOND);
+        assert_eq!(session.summary(104 * SECOND).unwrap().counters.lost.values().sum::<u64>(), 3);
     }
 
     /// Check that clocks that come apart make the chunk due, once; that the next goes by the new ones; and that one whose

@@ -132,6 +132,11 @@ impl ChunkBuilder {
         &self.tally.counters
     }
 
+    /// How many readings of the target's use of the machine the open chunk has.
+    pub fn readings(&self) -> usize {
+        self.tally.usage.len()
+    }
+
     /// Closes the chunk at `at_ns`, between two ticks: a receiver sees exact durations up to there. Opens the next with
     /// the same live stacks. `None` if there is nothing that a receiver would take; the counters then go with the next
     /// one.
