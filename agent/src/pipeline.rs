@@ -2,7 +2,7 @@
 //! and hands them to the outlet.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
     error::Error,
     path::PathBuf,
     sync::{
@@ -10,7 +10,7 @@ use std::{
         mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     },
     thread::JoinHandle,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::Context;
@@ -22,7 +22,10 @@ use profile::{
     id::{Pid, ProfilerId},
     record::Recorded,
 };
-use sampler::{Output, Sink, TargetId};
+use sampler::{
+    Output, Sink, TargetId,
+    sys::{monotonic_ns, thread_cpu_ns},
+};
 use tracing::warn;
 use uuid::Uuid;
 
@@ -33,12 +36,19 @@ use crate::{
     outlet::{Outlet, discard},
     report::{Report, Summary},
     session::{ClosedChunk, Course, Keep, Session, Turned},
-    shelf::Shelf,
+    shelf::{Made, Shelf},
     ship::Journal,
 };
 
 /// With no event for this long, what the journal holds back is written.
 const FLUSH_EVERY: Duration = Duration::from_millis(500);
+
+/// While profiles of transactions wait to be built, they are looked at this often, also when no event comes.
+const BUILD_EVERY: Duration = Duration::from_millis(5);
+/// Building them takes one part in so many of the thread's time: events wait meanwhile, and so do other processes' profiles.
+const BUILD_SHARE: u32 = 4;
+/// How often what is kept of transactions is looked through.
+const TIDY_EVERY: Duration = Duration::from_secs(1);
 
 /// What the status line shows.
 #[derive(Clone, Debug, Default)]
@@ -167,6 +177,9 @@ impl Pipeline {
             told: Arc::clone(&sessions),
             ended: Arc::clone(&ended),
             resting: Arc::clone(&resting),
+            turns: VecDeque::new(),
+            build_at: Instant::now(),
+            tidy_at: Instant::now(),
             past: Progress::default(),
             sessions: BTreeMap::new(),
             finished: Finished::default(),
@@ -292,6 +305,11 @@ struct Work {
     told: Arc<Mutex<BTreeMap<TargetId, SessionProgress>>>,
     ended: Ended,
     resting: Ended,
+    /// Whose profiles of transactions are to be built, in turn.
+    turns: VecDeque<TargetId>,
+    /// When the next one may be.
+    build_at: Instant,
+    tidy_at: Instant,
     /// The sum of the sessions that have ended.
     past: Progress,
     sessions: BTreeMap<TargetId, Open>,
@@ -301,12 +319,50 @@ struct Work {
 impl Work {
     fn run(&mut self, messages: &Receiver<Message>) -> Finished {
         loop {
-            match messages.recv_timeout(FLUSH_EVERY) {
+            let wait = if self.turns.is_empty() { FLUSH_EVERY } else { BUILD_EVERY };
+            match messages.recv_timeout(wait) {
                 Ok(message) => self.work(message),
                 Err(RecvTimeoutError::Timeout) => self.sessions.values_mut().for_each(|open| open.session.flush()),
                 Err(RecvTimeoutError::Disconnected) => return std::mem::take(&mut self.finished),
             }
+            if !self.turns.is_empty() {
+                self.build_one(Instant::now());
+            }
+            self.tidy(Instant::now());
         }
+    }
+
+    /// Builds a profile of the process whose turn it is, if it is time for one.
+    fn build_one(&mut self, now: Instant) {
+        for _ in 0..self.turns.len() {
+            if now < self.build_at {
+                return;
+            }
+            let Some(id) = self.turns.pop_front() else { return };
+            let Some(open) = self.sessions.get_mut(&id) else { continue };
+            if self.shelf.has_room(open.pid) {
+                let cpu_ns = thread_cpu_ns();
+                if let Some((profile, made)) = open.session.next_profile() {
+                    self.shelf.put(open.pid, profile, made);
+                }
+                let took = Duration::from_nanos(thread_cpu_ns().saturating_sub(cpu_ns));
+                self.build_at = now + took * BUILD_SHARE;
+            }
+            if open.session.ready_count() > 0 {
+                self.turns.push_back(id);
+            }
+        }
+    }
+
+    /// Once a second: what is kept for nobody is given up.
+    fn tidy(&mut self, now: Instant) {
+        if now < self.tidy_at {
+            return;
+        }
+        self.tidy_at = now + TIDY_EVERY;
+        let at_ns = monotonic_ns();
+        self.sessions.values_mut().for_each(|open| open.session.tidy(at_ns));
+        self.shelf.sweep();
     }
 
     fn work(&mut self, message: Message) {
@@ -359,8 +415,11 @@ impl Work {
 
     fn take(&mut self, id: TargetId, turned: Turned) {
         let Some(open) = self.sessions.get(&id) else { return };
-        for (profile, told) in turned.profiles {
-            self.shelf.put(open.pid, profile, told);
+        for (profile, why) in turned.dropped {
+            self.shelf.put(open.pid, profile, Made::Dropped(why));
+        }
+        if open.session.ready_count() > 0 && !self.turns.contains(&id) {
+            self.turns.push_back(id);
         }
         turned.closed.into_iter().for_each(|closed| self.keep(id, closed));
     }
@@ -373,7 +432,7 @@ impl Work {
             self.due.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
         }
         match event {
-            Event::Tick { at_ns } => self.cut_overdue(id, *at_ns),
+            Event::Tick { at_ns } => self.rest_overdue(id, *at_ns),
             Event::Cost { .. } => {
                 self.show_live(id);
                 self.show_session(id);
@@ -383,13 +442,11 @@ impl Work {
         }
     }
 
-    fn cut_overdue(&mut self, id: TargetId, at_ns: u64) {
+    fn rest_overdue(&mut self, id: TargetId, at_ns: u64) {
         let Some(open) = self.sessions.get_mut(&id) else { return };
-        let (turned, rests) = open.session.overdue(at_ns);
-        if rests {
+        if open.session.overdue(at_ns) {
             self.resting.lock().unwrap_or_else(PoisonError::into_inner).push(id);
         }
-        self.take(id, turned);
     }
 
     /// Once a second: what came since, for those who look at the page.
@@ -506,7 +563,53 @@ fn add(progress: &mut Progress, session: &Session) {
 
 #[cfg(test)]
 mod tests {
+    use profile::{board::Window, chunk::Anchor};
+
     use super::*;
+    use crate::{naming::Patience, schedule::Transactions};
+
+    /// A pipeline's work with a session of transactions, and a small shelf.
+    fn work() -> Work {
+        let (naming, _thread) = Naming::start(symbolizer::Settings::default(), Patience::Background, None).unwrap();
+        let mut work = Work {
+            keep: Keep { chunks: true, ..Keep::default() },
+            naming,
+            shelf: Arc::new(Shelf::new(16 << 20)),
+            hours: Arc::new(Hours::default()),
+            due: Due::default(),
+            progress: Arc::default(),
+            told: Arc::default(),
+            ended: Ended::default(),
+            resting: Ended::default(),
+            turns: VecDeque::new(),
+            build_at: Instant::now(),
+            tidy_at: Instant::now(),
+            past: Progress::default(),
+            sessions: BTreeMap::new(),
+            finished: Finished::default(),
+        };
+        let anchor = Anchor { unix_ns: 1_790_000_000_000_000_000, monotonic_ns: 0 };
+        let info = SessionInfo::new(ProfilerId(Uuid::nil()), anchor, 101.0, Pid(1));
+        let course = Course::Transactions(Transactions::default());
+        let outlet = Outlet::Nowhere;
+        work.open(TargetId(1), Opening { info, given: false, course, outlet, journals: None, skip_idle: false });
+        work
+    }
+
+    /// A board with transactions that began at seconds.
+    fn board(starts: std::ops::Range<u64>, end: Option<u64>) -> Output {
+        let window = |start: u64| Window {
+            sequence: start,
+            kind: WindowKind::Transaction,
+            thread: 0,
+            start_ns: start * 1_000_000_000,
+            end_ns: end.map(|end| end * 1_000_000_000),
+            id: Uuid::from_u128(start.into()),
+            name: None,
+        };
+        let windows = starts.map(|start| (start, window(start))).collect();
+        Output::Board { at_ns: end.unwrap_or(4) * 1_000_000_000, board: Board { windows, lost: 0 } }
+    }
 
     /// `close` where the chunk is closed, `forget` where stacks are forgotten, in order, for a script of what the sampler
     /// does while a chunk is due: `t` begins a tick at which somebody was read, `c` says what a second cost.
@@ -536,5 +639,41 @@ mod tests {
         assert_eq!(play("cct"), "close forget");
         assert_eq!(play("cctct"), "close forget");
         assert_eq!(play("ccc"), "close");
+    }
+
+    /// Check that of many transactions that end together one profile is built at a time, with time for events between them; and
+    /// none while half of what may wait for its process does.
+    #[test]
+    fn builds_one_at_a_time() {
+        let mut work = work();
+        let id = TargetId(1);
+        let all = 5..9_u64;
+        work.work(Message::Output(id, board(all.clone(), None)));
+        for second in 4..12 {
+            work.work(Message::Output(id, Output::Event(Event::Tick { at_ns: second * 1_000_000_000 })));
+        }
+        work.work(Message::Output(id, board(all, Some(11))));
+        assert_eq!(work.shelf.figures().dropped.len(), 0);
+        let waiting = |work: &Work| work.sessions[&id].session.ready_count();
+        assert_eq!((waiting(&work), work.turns.len()), (4, 1));
+        let began = Instant::now() + Duration::from_secs(1);
+        work.build_one(began);
+        assert_eq!(waiting(&work), 3);
+        assert!(work.build_at > began);
+        work.build_one(began);
+        assert_eq!(waiting(&work), 3, "not yet");
+        let next = work.build_at;
+        work.build_one(next);
+        assert_eq!(waiting(&work), 2);
+        work.shelf.put(Pid(1), Uuid::nil(), Made::Profile(vec![0; 1 << 20]));
+        let next = work.build_at;
+        work.build_one(next);
+        assert_eq!((waiting(&work), work.turns.len()), (2, 1), "its shelf is full");
+        work.shelf.clear();
+        for _ in 0..2 {
+            let next = work.build_at;
+            work.build_one(next);
+        }
+        assert_eq!((waiting(&work), work.turns.len()), (0, 0));
     }
 }

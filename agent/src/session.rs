@@ -2,9 +2,9 @@
 //! and says when a chunk is due.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, VecDeque},
     error::Error,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use profile::{
@@ -25,13 +25,18 @@ use crate::{
     naming::Naming,
     report::Summary,
     schedule::{Run, Runs, Step, Transaction, Transactions},
+    shelf::{CLIENT_WAITS, Dropped, Made},
     ship::{Journal, journal::Closed},
 };
 
 /// Names of more frames than these are not held from chunk to chunk; who needs one again asks again.
 const ASKED_MAX: usize = 100_000;
-/// How long a transaction's profile may wait for names: its process waits for it for 2 s.
+/// How long after a transaction's end its profile may wait for names: its process waits for it for 2 s.
 const TRANSACTION_WAIT: Duration = Duration::from_millis(800);
+/// Profiles that wait to be built, at most: as many transactions wait in a client.
+const READY_MAX: usize = 256;
+/// At so many runs of threads (40 bytes each) nothing is kept any more for transactions that go on after their 30 s.
+const RUNS_KEPT_MAX: usize = 500_000;
 
 /// What is kept of a target.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -86,8 +91,15 @@ pub struct Told {
 pub struct Turned {
     /// Of runs that ended.
     pub closed: Vec<ClosedChunk>,
-    /// Profiles of transactions, by their ids; `None`: too little was seen.
-    pub profiles: Vec<(uuid::Uuid, Option<serde_json::Value>)>,
+    /// Of transactions, by their profiles' ids: those that will have none.
+    pub dropped: Vec<(uuid::Uuid, Dropped)>,
+}
+
+/// A transaction that has ended, and whose profile is to be built.
+#[derive(Debug)]
+struct Ready {
+    of: Transaction,
+    since: Instant,
 }
 
 /// A target being profiled.
@@ -104,6 +116,8 @@ pub struct Session {
     recording: Option<Recording>,
     naming: Naming,
     course: Course,
+    /// The oldest first.
+    ready: VecDeque<Ready>,
     asked: HashSet<NativeFrame>,
     /// The clocks of the open chunk.
     anchor: Anchor,
@@ -156,6 +170,7 @@ impl Session {
             recording: keep.recording.then(|| Recording::new(info)),
             naming,
             course: Course::Always,
+            ready: VecDeque::new(),
             asked: HashSet::new(),
             start_ns: start,
             last_tick: start,
@@ -200,15 +215,23 @@ impl Session {
                 self.take_steps(steps)
             }
             Course::Transactions(transactions) => {
-                let was_idle = transactions.first_start_ns().is_none();
+                let was_idle = transactions.first_start_ns().is_none() && self.ready.is_empty();
                 let ended = transactions.noted(&board, at_ns);
                 if let (true, Some(start_ns), Some(builder)) =
                     (was_idle, transactions.first_start_ns(), &mut self.builder)
                 {
                     self.told.merge(builder.untold());
                     builder.begin(self.profiler_id, clocks::now(), start_ns, false);
+                    (self.due_ns, self.is_due) = (SPAN_ASKED_NS, false);
                 }
-                Turned { profiles: self.cut(ended), ..Turned::default() }
+                let lost = ended.lost.into_iter().map(|id| (id, Dropped::TooLong));
+                let mut turned = Turned { dropped: lost.collect(), ..Turned::default() };
+                for of in ended.kept {
+                    self.ready.push_back(Ready { of, since: Instant::now() });
+                    let over = if self.ready.len() > READY_MAX { self.ready.pop_front() } else { None };
+                    turned.dropped.extend(over.map(|ready| (ready.of.id, Dropped::Late)));
+                }
+                turned
             }
         }
     }
@@ -273,22 +296,49 @@ impl Session {
         Some(ClosedChunk { profiler_id, chunk, journal, platform: self.platform.clone(), is_idle })
     }
 
-    fn cut(&mut self, ended: Vec<Transaction>) -> Vec<(uuid::Uuid, Option<serde_json::Value>)> {
-        let Some(builder) = &self.builder else { return Vec::new() };
-        let naming = &self.naming;
-        let profile = |of: Transaction| {
-            let mut namer = naming.namer_within(self.id, TRANSACTION_WAIT);
-            (of.id, builder.transaction(of.start_ns, of.end_ns, of.cut, &mut namer))
-        };
-        ended.into_iter().map(profile).collect()
+    /// How many profiles of transactions are to be built.
+    pub fn ready_count(&self) -> usize {
+        self.ready.len()
     }
 
-    /// Those of the transactions that have lasted for as long as a profile may. `true`: none goes on that needs samples.
-    pub fn overdue(&mut self, at_ns: u64) -> (Turned, bool) {
-        let Course::Transactions(transactions) = &mut self.course else { return (Turned::default(), false) };
-        let overdue = transactions.overdue(at_ns);
-        let rests = !overdue.is_empty() && transactions.first_start_ns().is_none();
-        (Turned { profiles: self.cut(overdue), ..Turned::default() }, rests)
+    /// Builds the next profile of a transaction, which takes up to some tens of milliseconds, unless its process does not wait
+    /// for it any more.
+    pub fn next_profile(&mut self) -> Option<(uuid::Uuid, Made)> {
+        let Ready { of, since } = self.ready.pop_front()?;
+        if since.elapsed() >= CLIENT_WAITS {
+            return Some((of.id, Made::Dropped(Dropped::Late)));
+        }
+        // Of many that ended together only the first waits.
+        let wait = TRANSACTION_WAIT.saturating_sub(since.elapsed());
+        let mut namer = self.naming.namer_within(self.id, wait);
+        let profile = self.builder.as_ref()?.transaction(of.start_ns, of.end_ns, of.cut, &mut namer);
+        Some((of.id, profile.map_or(Made::TooLittle, Made::Profile)))
+    }
+
+    /// A tick at `at_ns`. Whether from now on no transaction needs samples, as all have lasted for as long as a profile may.
+    pub fn overdue(&mut self, at_ns: u64) -> bool {
+        let Course::Transactions(transactions) = &mut self.course else { return false };
+        transactions.overdue(at_ns) && transactions.is_idle()
+    }
+
+    /// Once a second: forgets what is kept for no transaction any more.
+    pub fn tidy(&mut self, at_ns: u64) {
+        self.overdue(at_ns);
+        let Course::Transactions(transactions) = &mut self.course else { return };
+        if self.builder.as_ref().is_some_and(|builder| builder.runs() > RUNS_KEPT_MAX) {
+            transactions.lose_cut();
+            self.forget_old();
+        }
+        let is_kept = self.kept_from_ns().is_some();
+        if let Some(builder) = self.builder.as_mut().filter(|builder| !is_kept && builder.span_ns() > 0) {
+            builder.forget_before(at_ns);
+        }
+    }
+
+    /// Since when samples are needed or kept.
+    fn kept_from_ns(&self) -> Option<u64> {
+        let Course::Transactions(transactions) = &self.course else { return None };
+        self.ready.iter().map(|ready| ready.of.start_ns).chain(transactions.first_start_ns()).min()
     }
 
     /// Takes an event. `true`, once: the chunk is due; call [`Self::close`] where no sample comes before the stacks are forgotten.
@@ -323,10 +373,8 @@ impl Session {
 
     /// Whether transactions went on for so long, one beside the other, that what was before them is to be forgotten.
     fn is_long(&mut self) -> bool {
-        let Course::Transactions(transactions) = &self.course else { return false };
-        let goes_on = transactions.first_start_ns().is_some();
         let span = self.builder.as_ref().map_or(0, ChunkBuilder::span_ns);
-        let is_due = goes_on && span >= SPAN_ASKED_NS;
+        let is_due = span >= self.due_ns && self.kept_from_ns().is_some();
         is_due && !std::mem::replace(&mut self.is_due, is_due)
     }
 
@@ -379,9 +427,10 @@ impl Session {
     /// Of transactions that go on beside each other without end, what was before them is not needed any more.
     fn forget_old(&mut self) {
         self.is_due = false;
-        let Course::Transactions(transactions) = &self.course else { return };
-        if let (Some(builder), Some(first)) = (&mut self.builder, transactions.first_start_ns()) {
+        let first = self.kept_from_ns();
+        if let (Some(builder), Some(first)) = (&mut self.builder, first) {
             builder.forget_before(first);
+            self.due_ns = builder.span_ns().saturating_add(SPAN_ASKED_NS / 2);
         }
     }
 
@@ -479,6 +528,7 @@ impl Session {
 mod tests {
     use profile::{
         address::RemoteAddr,
+        board::{Window, WindowKind},
         feed::StackId,
         stack::{PcKind, RawFrame, RawStack, StackEnd},
         thread::ThreadState,
@@ -540,6 +590,104 @@ mod tests {
         lost(&mut session);
         session.end(104 * SECOND);
         assert_eq!(session.summary(104 * SECOND).unwrap().counters.lost.values().sum::<u64>(), 3);
+    }
+
+    /// A board with one transaction.
+    fn board(start: u64, end: Option<u64>) -> Board {
+        let window = Window {
+            sequence: start,
+            kind: WindowKind::Transaction,
+            thread: 0,
+            start_ns: start * SECOND,
+            end_ns: end.map(|end| end * SECOND),
+            id: uuid::Uuid::from_u128(start.into()),
+            name: None,
+        };
+        Board { windows: [(start, window)].into(), lost: 0 }
+    }
+
+    /// A session of transactions that has seen a thread run at each second of a time, while one went on since its begin.
+    fn with_transaction(from: u64, until: u64) -> Session {
+        let (mut session, _) = session().told(Course::Transactions(Transactions::default()));
+        session.noted(board(from, None), from * SECOND);
+        let frames = vec![RawFrame::Native(NativeFrame { pc: RemoteAddr(1), kind: PcKind::Exact, module: None })];
+        session.apply(&Event::Stack(StackId(0), RawStack { frames, end: StackEnd::Complete }));
+        for second in from..until {
+            session.apply(&Event::Tick { at_ns: second * SECOND });
+            session.apply(&Event::Sample { tid: Tid(1), stack: StackId(0), state: ThreadState::OnCpu.into() });
+        }
+        session
+    }
+
+    fn next_profile(session: &mut Session) -> String {
+        let Some((id, made)) = session.next_profile() else { return "none".to_owned() };
+        let made = match made {
+            Made::Profile(bytes) => {
+                let profile: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+                format!("{} ticks, cut {}", profile["ticks"], profile["cut"])
+            }
+            Made::TooLittle => "too little".to_owned(),
+            Made::Dropped(why) => why.as_ref().to_owned(),
+        };
+        format!("{}: {made}", id.as_u128())
+    }
+
+    /// Check that a transaction of more than 30 s has its profile built when it ends, not before: nobody could fetch it. And that
+    /// its samples are forgotten if it goes on for a minute more.
+    #[test]
+    fn long_transaction() {
+        let mut session = with_transaction(5, 40);
+        assert!(session.overdue(40 * SECOND), "nobody needs samples any more");
+        assert_eq!(next_profile(&mut session), "none");
+        session.tidy(80 * SECOND);
+        session.noted(board(5, Some(80)), 80 * SECOND);
+        assert_eq!(next_profile(&mut session), "5: 31 ticks, cut true");
+        assert_eq!(next_profile(&mut session), "none");
+        session.tidy(81 * SECOND);
+        assert_eq!(session.builder.as_ref().unwrap().span_ns(), 0, "nothing is kept for nobody");
+
+        let mut session = with_transaction(5, 40);
+        session.tidy(95 * SECOND);
+        assert_eq!(session.builder.as_ref().unwrap().span_ns(), 0);
+        let turned = session.noted(board(5, Some(100)), 100 * SECOND);
+        assert_eq!(turned.dropped, [(uuid::Uuid::from_u128(5), Dropped::TooLong)]);
+        assert_eq!(next_profile(&mut session), "none");
+    }
+
+    /// Check that a profile that waits to be built loses nothing to a transaction that begins or to the next minute, and is not
+    /// built when its process has given it up.
+    #[test]
+    fn ready_is_kept() {
+        let mut session = with_transaction(5, 12);
+        session.noted(board(5, Some(11)), 12 * SECOND);
+        session.noted(board(13, None), 13 * SECOND);
+        session.tidy(13 * SECOND);
+        session.close(clocks(13, 0));
+        assert_eq!(next_profile(&mut session), "5: 7 ticks, cut false");
+
+        let mut session = with_transaction(5, 12);
+        session.noted(board(5, Some(11)), 12 * SECOND);
+        session.ready[0].since = Instant::now().checked_sub(CLIENT_WAITS).unwrap();
+        assert_eq!(next_profile(&mut session), "5: late");
+    }
+
+    /// Check that long transactions one beside the other have what was before them forgotten twice a minute, not at each tick.
+    #[test]
+    fn forgets_seldom() {
+        let mut session = with_transaction(5, 6);
+        let (mut due, mut all) = (Vec::new(), board(5, None));
+        for second in 6..140 {
+            if second % 20 == 0 {
+                all.windows.extend(board(second, None).windows);
+                session.noted(all.clone(), second * SECOND);
+            }
+            session.overdue(second * SECOND);
+            if session.apply(&Event::Tick { at_ns: second * SECOND }) {
+                due.push(second);
+                session.close(clocks(second, 0));
+            }
+        }
+        assert_eq!(due, [65, 95, 125]);
     }
 
     /// Check that clocks that come apart make the chunk due, once; that the next goes by the new ones; and that one whose

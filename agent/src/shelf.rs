@@ -1,57 +1,151 @@
-//! Profiles of transactions, until the process that they are of fetches them. Builds none.
+//! Profiles of transactions as they are answered, until the process that they are of fetches them. Builds none.
+//!
+//! Bounded in bytes, since one may have some megabytes: 24 threads that are awake for 30 s have 5 MB.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use profile::id::Pid;
-use serde_json::Value;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-/// As long a profile waits to be fetched: its process waits for it for two seconds.
+/// As long a profile waits to be fetched.
 const WAITS: Duration = Duration::from_mins(1);
+/// As long a process waits for one. Who has not come by then gives room to others.
+pub const CLIENT_WAITS: Duration = Duration::from_secs(2);
 /// So many of one process wait at most; the oldest goes first.
 const OF_PROCESS_MAX: usize = 256;
 /// And so many of all.
 const ALL_MAX: usize = 4096;
+/// Bytes of all at most; one process has half of it.
+const BYTES_MAX: u64 = 64 << 20;
+/// And of `budget.memory`, at most this part.
+const OF_BUDGET: u64 = 8;
 
-/// Since when each waits; without a profile: too little was seen for one.
-type Waiting = HashMap<(Pid, Uuid), (Instant, Option<Value>)>;
+/// Why a profile is not to be had. Counted under its name.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Dropped {
+    /// It could not be built while its process waited for it.
+    Late,
+    /// Its transaction went on for more than 60 s after its 30 s, or held too many samples.
+    TooLong,
+    /// More bytes than a process may have here.
+    TooLarge,
+    /// Nobody came for it, or a newer one took its room.
+    NotFetched,
+    /// The agent had more memory than `budget.memory`.
+    Memory,
+}
 
-/// Where they wait.
-#[derive(Debug, Default)]
-pub struct Shelf {
-    waiting: Mutex<Waiting>,
-    arrived: Notify,
+impl AsRef<str> for Dropped {
+    fn as_ref(&self) -> &str {
+        match self {
+            Self::Late => "late",
+            Self::TooLong => "too_long",
+            Self::TooLarge => "too_large",
+            Self::NotFetched => "not_fetched",
+            Self::Memory => "memory",
+        }
+    }
+}
+
+/// What became of a transaction's profile.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Made {
+    /// It is this JSON.
+    Profile(Vec<u8>),
+    /// Too little was seen for one.
+    TooLittle,
+    /// There is none any more.
+    Dropped(Dropped),
 }
 
 /// What is known of a profile.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, PartialEq, Eq)]
 pub enum Fetched {
-    /// It is this one.
-    Profile(Value),
-    /// Too little was seen for one.
-    TooLittle,
+    /// Its process is not to wait for it any longer.
+    Made(Made),
     /// It did not come.
     Unknown,
 }
 
+/// What came of all profiles so far.
+#[derive(Clone, Debug, Default)]
+pub struct Figures {
+    /// Built.
+    pub made: u64,
+    /// Never to be had, by reason.
+    pub dropped: BTreeMap<Dropped, u64>,
+    /// Bytes that wait.
+    pub bytes: u64,
+}
+
+/// Where they wait.
+#[derive(Debug)]
+pub struct Shelf {
+    waiting: Mutex<Waiting>,
+    arrived: Notify,
+    bytes_max: u64,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    /// Since when each waits.
+    all: HashMap<(Pid, Uuid), (Instant, Made)>,
+    figures: Figures,
+}
+
+impl Default for Shelf {
+    fn default() -> Self {
+        Self::new(u64::MAX)
+    }
+}
+
 impl Shelf {
-    /// A profile is done; `None`: too little was seen for one.
-    pub fn put(&self, of: Pid, id: Uuid, profile: Option<Value>) {
+    /// Of an agent that may have so much memory.
+    pub fn new(memory: u64) -> Self {
+        Self { waiting: Mutex::default(), arrived: Notify::new(), bytes_max: BYTES_MAX.min(memory / OF_BUDGET) }
+    }
+
+    /// Whether another one of a process is to be built: not while half of what may wait does.
+    pub fn has_room(&self, of: Pid) -> bool {
         let mut waiting = self.lock();
-        waiting.retain(|_, (since, _)| since.elapsed() < WAITS);
-        let is_full =
-            waiting.len() >= ALL_MAX || waiting.keys().filter(|(pid, _)| *pid == of).count() >= OF_PROCESS_MAX;
-        if is_full {
-            let mine = waiting.iter().filter(|((pid, _), _)| *pid == of).min_by_key(|(_, (since, _))| *since);
-            let Some(oldest) = mine.map(|(key, _)| *key) else { return };
-            waiting.remove(&oldest);
+        let is_full = |waiting: &Waiting| {
+            waiting.figures.bytes > self.bytes_max / 2 || waiting.bytes_of(of) > self.of_process() / 2
+        };
+        if is_full(&waiting) {
+            waiting.drop_those(Dropped::NotFetched, |_, since| since.elapsed() >= CLIENT_WAITS);
         }
-        waiting.insert((of, id), (Instant::now(), profile));
+        !is_full(&waiting)
+    }
+
+    /// A profile is done.
+    pub fn put(&self, of: Pid, id: Uuid, made: Made) {
+        let mut waiting = self.lock();
+        waiting.sweep();
+        waiting.make_place(of);
+        let made = match made {
+            Made::Profile(bytes) if size(&bytes) > self.of_process() => Made::Dropped(Dropped::TooLarge),
+            made => made,
+        };
+        match &made {
+            Made::Profile(bytes) => {
+                let bytes = size(bytes);
+                while waiting.bytes_of(of) + bytes > self.of_process() && waiting.drop_oldest(Some(of)) {}
+                while waiting.figures.bytes + bytes > self.bytes_max && waiting.drop_oldest(None) {}
+                waiting.figures.made += 1;
+                waiting.figures.bytes += bytes;
+            }
+            Made::Dropped(why) => waiting.count(*why),
+            Made::TooLittle => {}
+        }
+        // An id that is put twice is one of a client that makes them badly.
+        if let Some((_, Made::Profile(before))) = waiting.all.insert((of, id), (Instant::now(), made)) {
+            waiting.figures.bytes -= size(&before);
+        }
         drop(waiting);
         self.arrived.notify_waiters();
     }
@@ -64,8 +158,8 @@ impl Shelf {
             tokio::pin!(arrived);
             // From here on it is told, also of what arrives before it is waited for.
             arrived.as_mut().enable();
-            if let Some((_, profile)) = self.lock().remove(&(of, id)) {
-                return profile.map_or(Fetched::TooLittle, Fetched::Profile);
+            if let Some(made) = self.lock().take(of, id) {
+                return Fetched::Made(made);
             }
             if tokio::time::timeout_at(deadline, arrived).await.is_err() {
                 return Fetched::Unknown;
@@ -75,12 +169,105 @@ impl Shelf {
 
     /// A process has ended.
     pub fn forget(&self, of: Pid) {
-        self.lock().retain(|(pid, _), _| *pid != of);
+        let mut waiting = self.lock();
+        waiting.drop_those(Dropped::NotFetched, |pid, _| pid == of);
+        waiting.all.retain(|(pid, _), _| *pid != of);
+    }
+
+    /// Drops all profiles that wait: there is too little memory. Whether there were any.
+    pub fn clear(&self) -> bool {
+        let mut waiting = self.lock();
+        let had = waiting.figures.bytes > 0;
+        waiting.drop_those(Dropped::Memory, |_, _| true);
+        had
+    }
+
+    /// Drops what nobody came for.
+    pub fn sweep(&self) {
+        self.lock().sweep();
+    }
+
+    /// What came of all so far.
+    pub fn figures(&self) -> Figures {
+        self.lock().figures.clone()
+    }
+
+    fn of_process(&self) -> u64 {
+        self.bytes_max / 2
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl Waiting {
+    fn take(&mut self, of: Pid, id: Uuid) -> Option<Made> {
+        let (_, made) = self.all.remove(&(of, id))?;
+        if let Made::Profile(bytes) = &made {
+            self.figures.bytes -= size(bytes);
+        }
+        Some(made)
+    }
+
+    /// Those that waited for too long, and what was known of such.
+    fn sweep(&mut self) {
+        self.drop_those(Dropped::NotFetched, |_, since| since.elapsed() >= WAITS);
+        self.all.retain(|_, (since, _)| since.elapsed() < WAITS);
+    }
+
+    /// For one more of a process. If all places are others', it takes one of theirs.
+    fn make_place(&mut self, of: Pid) {
+        let is_full = |waiting: &Self| waiting.all.keys().filter(|(pid, _)| *pid == of).count() >= OF_PROCESS_MAX;
+        let of = if is_full(self) { Some(of) } else { None };
+        if of.is_none() && self.all.len() < ALL_MAX {
+            return;
+        }
+        let rows = self.all.iter().filter(|((pid, _), _)| of.is_none_or(|of| of == *pid));
+        let Some(oldest) = rows.min_by_key(|(_, (since, _))| *since).map(|(key, _)| *key) else { return };
+        if let Some(Made::Profile(_)) = self.take(oldest.0, oldest.1) {
+            self.count(Dropped::NotFetched);
+        }
+    }
+
+    /// Drops the oldest profile, of a process or of all, so that its process is told at once. Whether there was one.
+    fn drop_oldest(&mut self, of: Option<Pid>) -> bool {
+        let profiles = self
+            .all
+            .iter()
+            .filter(|((pid, _), (_, made))| of.is_none_or(|of| of == *pid) && matches!(made, Made::Profile(_)));
+        let Some(oldest) = profiles.min_by_key(|(_, (since, _))| *since).map(|(key, _)| *key) else { return false };
+        self.drop_one(oldest, Dropped::NotFetched);
+        true
+    }
+
+    fn drop_those(&mut self, why: Dropped, which: impl Fn(Pid, Instant) -> bool) {
+        let is = |(pid, since, made): (Pid, Instant, &Made)| matches!(made, Made::Profile(_)) && which(pid, since);
+        let keys: Vec<(Pid, Uuid)> =
+            self.all.iter().filter(|((pid, _), (since, made))| is((*pid, *since, made))).map(|(key, _)| *key).collect();
+        keys.into_iter().for_each(|key| self.drop_one(key, why));
+    }
+
+    fn drop_one(&mut self, key: (Pid, Uuid), why: Dropped) {
+        let Some((_, made)) = self.all.get_mut(&key) else { return };
+        if let Made::Profile(bytes) = std::mem::replace(made, Made::Dropped(why)) {
+            self.figures.bytes -= size(&bytes);
+            self.count(why);
+        }
+    }
+
+    fn bytes_of(&self, of: Pid) -> u64 {
+        let rows = self.all.iter().filter(|((pid, _), _)| *pid == of);
+        rows.map(|(_, (_, made))| if let Made::Profile(bytes) = made { size(bytes) } else { 0 }).sum()
+    }
+
+    fn count(&mut self, why: Dropped) {
+        *self.figures.dropped.entry(why).or_default() += 1;
+    }
+}
+
+fn size(bytes: &[u8]) -> u64 {
+    bytes.len() as u64
 }
 
 #[cfg(test)]
@@ -89,34 +276,96 @@ mod tests {
 
     use super::*;
 
+    const MEMORY: u64 = 512 << 20;
+
+    fn profile(len: usize) -> Made {
+        Made::Profile(vec![b'x'; len])
+    }
+
+    fn fetch(shelf: &Shelf, of: i32, id: u128, wait_ms: u64) -> Fetched {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(shelf.fetch(Pid(of), Uuid::from_u128(id), Duration::from_millis(wait_ms)))
+    }
+
     /// Check that a profile is given once, to its own process alone, also to one that waited before it was there.
     #[test]
     fn fetching() {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let (shelf, id) = (Arc::new(Shelf::default()), Uuid::from_u128(7));
-        let fetch = |of, wait| runtime.block_on(shelf.fetch(Pid(of), id, Duration::from_millis(wait)));
-        assert_eq!(fetch(1, 1), Fetched::Unknown);
+        let (shelf, id) = (Arc::new(Shelf::new(MEMORY)), Uuid::from_u128(7));
+        assert_eq!(fetch(&shelf, 1, 7, 1), Fetched::Unknown);
         let putting = Arc::clone(&shelf);
         let puts = std::thread::spawn(move || {
             std::thread::sleep(Duration::from_millis(20));
-            putting.put(Pid(1), id, Some(Value::Bool(true)));
+            putting.put(Pid(1), id, profile(3));
         });
-        assert_eq!(fetch(1, 30_000), Fetched::Profile(Value::Bool(true)));
+        assert_eq!(fetch(&shelf, 1, 7, 30_000), Fetched::Made(profile(3)));
         puts.join().unwrap();
-        shelf.put(Pid(1), id, None);
-        assert_eq!(fetch(2, 1), Fetched::Unknown);
-        assert_eq!([fetch(1, 1), fetch(1, 1)], [Fetched::TooLittle, Fetched::Unknown]);
+        shelf.put(Pid(1), id, Made::TooLittle);
+        assert_eq!(fetch(&shelf, 2, 7, 1), Fetched::Unknown);
+        assert_eq!(fetch(&shelf, 1, 7, 1), Fetched::Made(Made::TooLittle));
+        assert_eq!(fetch(&shelf, 1, 7, 1), Fetched::Unknown);
     }
 
     /// Check that one process cannot keep another's from the shelf, and that the oldest of its own goes first.
     #[test]
     fn bounded() {
-        let shelf = Shelf::default();
-        shelf.put(Pid(2), Uuid::from_u128(1), None);
+        let shelf = Shelf::new(MEMORY);
+        shelf.put(Pid(2), Uuid::from_u128(1), Made::TooLittle);
         for id in 0..300 {
-            shelf.put(Pid(1), Uuid::from_u128(id), None);
+            shelf.put(Pid(1), Uuid::from_u128(id), Made::TooLittle);
         }
-        let has = |pid, id| shelf.lock().contains_key(&(Pid(pid), Uuid::from_u128(id)));
+        let has = |pid, id| shelf.lock().all.contains_key(&(Pid(pid), Uuid::from_u128(id)));
         assert!(has(2, 1) && has(1, 299) && !has(1, 43) && has(1, 44));
+    }
+
+    /// Check that a process has no more bytes than it may, and all together not either; that the oldest goes, is counted, and
+    /// is known to be gone at once, not after a wait.
+    #[test]
+    fn bounded_in_bytes() {
+        const MIB: usize = 1 << 20;
+        let shelf = Shelf::new(MEMORY);
+        for id in 0..40 {
+            shelf.put(Pid(1), Uuid::from_u128(id), profile(MIB));
+        }
+        let dropped = |shelf: &Shelf| shelf.figures().dropped.get(&Dropped::NotFetched).copied().unwrap_or_default();
+        assert_eq!((shelf.figures().bytes, dropped(&shelf)), (32 << 20, 8));
+        let gone = Fetched::Made(Made::Dropped(Dropped::NotFetched));
+        assert_eq!(fetch(&shelf, 1, 7, 30_000), gone);
+        assert_eq!(fetch(&shelf, 1, 8, 30_000), Fetched::Made(profile(MIB)));
+        for pid in 2..5 {
+            (0..32).for_each(|id| shelf.put(Pid(pid), Uuid::from_u128(id), profile(MIB)));
+        }
+        assert_eq!(shelf.figures().bytes, 64 << 20);
+        shelf.put(Pid(9), Uuid::from_u128(1), profile(33 * MIB));
+        assert_eq!(fetch(&shelf, 9, 1, 0), Fetched::Made(Made::Dropped(Dropped::TooLarge)));
+        assert_eq!(shelf.figures().bytes, 64 << 20, "it took nobody's room");
+        (1..9).for_each(|pid| shelf.forget(Pid(pid)));
+        assert_eq!((shelf.figures().bytes, shelf.lock().all.len()), (0, 0));
+    }
+
+    /// Check that no more is built for a process than half of what may wait, and for all; that what its client has given up
+    /// makes room; and that a small budget makes a small shelf.
+    #[test]
+    fn room() {
+        let shelf = Shelf::new(80 << 20);
+        shelf.put(Pid(1), Uuid::from_u128(1), profile(2 << 20));
+        assert!(shelf.has_room(Pid(1)));
+        shelf.put(Pid(1), Uuid::from_u128(2), profile(1 << 20));
+        assert!(!shelf.has_room(Pid(1)) && shelf.has_room(Pid(2)));
+        shelf.put(Pid(2), Uuid::from_u128(1), profile(4 << 20));
+        assert!(!shelf.has_room(Pid(3)), "7 of 10 MiB wait");
+        let long_ago = Instant::now().checked_sub(CLIENT_WAITS).unwrap();
+        shelf.lock().all.values_mut().for_each(|(since, _)| *since = long_ago);
+        assert!(shelf.has_room(Pid(1)) && shelf.figures().bytes == 0);
+    }
+
+    /// Check that the shelf can be emptied when memory is short, and that those who ask then are told.
+    #[test]
+    fn clearing() {
+        let shelf = Shelf::new(MEMORY);
+        assert!(!shelf.clear());
+        shelf.put(Pid(1), Uuid::from_u128(1), profile(9));
+        assert!(shelf.clear() && !shelf.clear());
+        assert_eq!(fetch(&shelf, 1, 1, 30_000), Fetched::Made(Made::Dropped(Dropped::Memory)));
+        assert_eq!(shelf.figures().bytes, 0);
     }
 }

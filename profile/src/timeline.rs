@@ -167,6 +167,11 @@ impl Timeline {
         &self.lines
     }
 
+    /// How many runs have ended.
+    pub(crate) fn sealed(&self) -> usize {
+        self.lines.iter().map(|line| line.sealed.len()).sum()
+    }
+
     /// The index of the current tick.
     pub(crate) fn now(&self) -> u32 {
         u32::try_from(self.ticks.len().saturating_sub(1)).unwrap_or(u32::MAX - 1)
@@ -255,6 +260,9 @@ impl Timeline {
         self.ticked = self.ticked.min(self.ticks.len() as u64);
         self.lines.retain_mut(|line| {
             line.sealed.retain(|run| run.last >= ticks);
+            if line.sealed.capacity() / 4 > line.sealed.len() {
+                line.sealed.shrink_to_fit();
+            }
             for run in &mut line.sealed {
                 (run.first, run.last) = (run.first.saturating_sub(ticks), run.last - ticks);
             }

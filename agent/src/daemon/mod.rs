@@ -26,7 +26,9 @@ use nix::{
 use sampler::Sampler;
 use tracing::{info, warn};
 
-use self::{budget::Budget, control::Asks, fleet::Fleet, outlets::Outlets, second::Accounts, systemd::Manager};
+use self::{
+    budget::Budget, control::Asks, fleet::Fleet, outlets::Outlets, second::Accounts, systemd::Manager,
+};
 use crate::{
     cli::DaemonArguments,
     exit::Failure,
@@ -55,6 +57,7 @@ struct Daemon {
     boot: String,
     sampler: Sampler,
     pipeline: Pipeline,
+    shelf: Arc<Shelf>,
     naming: Naming,
     fleet: Fleet,
     outlets: Outlets,
@@ -86,12 +89,13 @@ pub fn daemon(arguments: &DaemonArguments) -> Result<u8, Failure> {
     let (naming, naming_thread) =
         Naming::start(symbolizer::Settings::default(), Patience::Background, debuginfod.as_ref())?;
     naming.pace(loaded.settings.budget.host_cpu.share());
-    let (shelf, hours) = (Arc::new(Shelf::default()), Arc::new(Hours::open(&settings::state_folder(&loaded.settings))));
+    let shelf = Arc::new(Shelf::new(loaded.settings.budget.memory.0));
+    let hours = Arc::new(Hours::open(&settings::state_folder(&loaded.settings)));
     let keep = Keep { chunks: true, recording: false, whole: false };
     let pipeline = Pipeline::start(keep, naming.clone(), Arc::clone(&shelf), Arc::clone(&hours))?;
     let sampler = Sampler::start(settings::sampling(&loaded.settings), heartbeat, pipeline.sink())?;
     let socket = config::control_socket(&loaded.settings);
-    let asks = control::start(&socket, loaded.settings.daemon.metrics, shelf)?;
+    let asks = control::start(&socket, loaded.settings.daemon.metrics, Arc::clone(&shelf))?;
     let mut daemon = Daemon {
         file: arguments.config.clone(),
         flags,
@@ -99,6 +103,7 @@ pub fn daemon(arguments: &DaemonArguments) -> Result<u8, Failure> {
         boot: verdict::boot_id(),
         sampler,
         pipeline,
+        shelf,
         naming,
         fleet: Fleet::new(),
         outlets: Outlets::default(),

@@ -101,6 +101,8 @@ impl Daemon {
 
     pub(super) fn status(&self) -> Value {
         let (progress, ship, month) = (self.pipeline.progress(), self.outlets.status(), self.hours.month());
+        let profiles = self.shelf.figures();
+        let dropped: BTreeMap<&str, u64> = profiles.dropped.iter().map(|(why, many)| (why.as_ref(), *many)).collect();
         let reduced = self.accounts.sessions.keys().filter(|id| self.budget.turn(**id) != Turn::Every(1)).count();
         json!({
             "version": env!("CARGO_PKG_VERSION"),
@@ -122,6 +124,11 @@ impl Daemon {
             },
             "counters": progress.counters,
             "windows_lost": progress.windows_lost,
+            "transactions": {
+                "profiles": profiles.made,
+                "dropped": dropped,
+                "waiting_bytes": profiles.bytes,
+            },
             "chunks": progress.chunks,
             "shipping": {
                 "sent": ship.sent,
@@ -178,6 +185,20 @@ impl Daemon {
             "counter",
             "Runs, transactions, functions and blocks that a board had no place for.",
             &of(progress.windows_lost),
+        );
+        let profiles = self.shelf.figures();
+        put("transaction_profiles_total", "counter", "Profiles of transactions that were built.", &of(profiles.made));
+        put(
+            "transaction_profiles_dropped_total",
+            "counter",
+            "Profiles of transactions that nobody will have.",
+            &by_reason(&profiles.dropped),
+        );
+        put(
+            "transaction_profiles_bytes",
+            "gauge",
+            "Bytes of the profiles of transactions that wait.",
+            &of(profiles.bytes),
         );
         put("cpu_seconds_total", "counter", "CPU time of the agent.", &seconds(process_cpu_ns() / 1000));
         put(

@@ -13,7 +13,7 @@ mod tally;
 mod tests;
 mod transaction;
 
-use std::{collections::HashSet, sync::Arc};
+use std::sync::Arc;
 
 use uuid::Uuid;
 
@@ -178,10 +178,13 @@ impl ChunkBuilder {
     /// tells its platform, so that it is one for all of its frames.
     fn info(&self) -> Arc<SessionInfo> {
         let now = self.timeline.now();
-        let stacks: HashSet<Slot> = self.timeline.lines().iter().flat_map(|line| line.stacks(now)).collect();
+        // Each distinct one once: there may be as many runs as samples.
+        let mut seen = size::Seen::default();
+        let mut stacks =
+            self.timeline.lines().iter().flat_map(|line| line.stacks(now)).filter(|slot| seen.is_new(slot.0));
         let is_python =
             |slot: Slot| self.stacks.get(slot).is_some_and(|stack| self.stacks.runs(stack, Language::Python));
-        if self.info.platform_is_chosen || !stacks.into_iter().any(is_python) {
+        if self.info.platform_is_chosen || !stacks.any(is_python) {
             return Arc::clone(&self.info);
         }
         Arc::new(SessionInfo { platform: Platform::PYTHON, ..SessionInfo::clone(&self.info) })

@@ -229,7 +229,7 @@ impl<'f> WireFrame<'f> {
 }
 
 /// A value as JSON string.
-struct Text<T>(T);
+pub(crate) struct Text<T>(pub(crate) T);
 
 impl<T: fmt::Display> Serialize for Text<T> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {

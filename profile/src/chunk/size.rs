@@ -18,8 +18,8 @@ const BASE: usize = 2048;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Estimate {
     bytes: usize,
-    stacks: Vec<bool>,
-    frames: Vec<bool>,
+    stacks: Seen,
+    frames: Seen,
 }
 
 impl Estimate {
@@ -38,13 +38,13 @@ impl Estimate {
     /// A run begins: one sample, or the three of a blocked thread.
     pub(crate) fn run(&mut self, slot: Slot, stacks: &Stacks, blocked: bool) {
         self.add(if blocked { 3 * SAMPLE } else { SAMPLE });
-        if !is_new(&mut self.stacks, slot.0) {
+        if !self.stacks.is_new(slot.0) {
             return;
         }
         let Some(stack) = stacks.get(slot) else { return };
         self.add(stack.frames.len().saturating_mul(INDEX));
         for frame in &stack.frames {
-            if is_new(&mut self.frames, frame.0) {
+            if self.frames.is_new(frame.0) {
                 self.add(FRAME);
             }
         }
@@ -55,11 +55,17 @@ impl Estimate {
     }
 }
 
-/// Marks a place as seen; whether it was not before.
-fn is_new(seen: &mut Vec<bool>, place: u32) -> bool {
-    let place = place as usize;
-    if seen.len() <= place {
-        seen.resize(place + 1, false);
+/// Which places were seen. They are dense.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Seen(Vec<bool>);
+
+impl Seen {
+    /// Marks a place as seen; whether it was not before.
+    pub(crate) fn is_new(&mut self, place: u32) -> bool {
+        let place = place as usize;
+        if self.0.len() <= place {
+            self.0.resize(place + 1, false);
+        }
+        self.0.get_mut(place).is_some_and(|seen| !std::mem::replace(seen, true))
     }
-    seen.get_mut(place).is_some_and(|seen| !std::mem::replace(seen, true))
 }

@@ -32,7 +32,7 @@ use self::{
     peer::Peer,
     told::{Ask, Looked, Refusal, Registration},
 };
-use crate::shelf::{Fetched, Shelf};
+use crate::shelf::{Dropped, Fetched, Made, Shelf};
 
 /// A body of a client's options is some hundred bytes.
 const BODY_MAX: usize = 64 << 10;
@@ -220,14 +220,22 @@ async fn fetch(
         return refuse(&Refusal::new(400, "this is no profile id", "32 hex digits"));
     };
     match desk.shelf.fetch(peer.pid, id, wait.limit()).await {
-        Fetched::Profile(profile) => Json(profile).into_response(),
-        Fetched::TooLittle => {
+        Fetched::Made(Made::Profile(profile)) => ([("content-type", "application/json")], profile).into_response(),
+        Fetched::Made(Made::TooLittle) => {
             refuse(&Refusal::new(410, "fewer than two ticks were seen of it", "it was too short for a profile"))
         }
+        Fetched::Made(Made::Dropped(why)) => dropped(why),
         Fetched::Unknown => {
             refuse(&Refusal::new(404, "no such profile came in time", "it may be late, fetched already, or given up"))
         }
     }
+}
+
+/// As a refusal, with the reason for clients that count.
+fn dropped(why: Dropped) -> Response {
+    let error = "the profile was dropped";
+    let hint = "profile fewer transactions; docs/guide/troubleshooting.md has the reasons";
+    (StatusCode::GONE, Json(json!({"error": error, "hint": hint, "dropped": why.as_ref()}))).into_response()
 }
 
 async fn run_self(state: State<Desk>, Extension(peer): Extension<Peer>, start: bool) -> Response {
