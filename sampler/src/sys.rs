@@ -107,6 +107,16 @@ pub fn keep_freed_memory() {
     }
 }
 
+/// Has the allocator give back to the system what was freed, where it is glibc's: it keeps what lies below anything that is
+/// still in use, so that a process that once had a gigabyte would have it until its end.
+pub fn give_back_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: one number; glibc takes the locks of its arenas one after the other (malloc_trim(3)).
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 /// Keeps a buffer resident, so that no page fault of ours lengthens a stop.
 pub fn lock_in_memory(buffer: &[u8]) -> Result<(), Errno> {
     // SAFETY: the range is exactly a live slice; mlock changes no byte of it, and unmapping it later undoes the lock.

@@ -288,6 +288,7 @@ impl Daemon {
     /// A session has ended.
     fn ended(&mut self, id: TargetId) {
         self.budget.end(id);
+        self.trim.is_due = true;
         let Some(process) = self.fleet.of_target(id) else { return };
         let (pid, start_time) = (process.pid, process.start_time);
         process.opened = None;
@@ -391,6 +392,8 @@ impl Daemon {
     /// we have more memory than we may.
     pub(super) fn hold_back(&mut self, rss_bytes: u64) {
         let limit = self.loaded.settings.budget.memory.0;
+        let held = self.fleet.processes.values().any(|process| process.held_back == Some(HELD_BY_MEMORY));
+        let rss_bytes = self.relieved(rss_bytes, held);
         let at_work = |process: &&mut Process| matches!(process.place, Place::AtWork(_));
         let last = self.fleet.processes.values_mut().filter(at_work).max_by_key(|process| process.since);
         if let (true, Some(last)) = (rss_bytes > limit, last) {

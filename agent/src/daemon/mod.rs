@@ -7,6 +7,7 @@ mod conduct;
 pub(crate) mod control;
 mod fleet;
 mod outlets;
+mod relief;
 mod second;
 mod systemd;
 mod verdict;
@@ -27,7 +28,7 @@ use sampler::Sampler;
 use tracing::{info, warn};
 
 use self::{
-    budget::Budget, control::Asks, fleet::Fleet, outlets::Outlets, second::Accounts, systemd::Manager,
+    budget::Budget, control::Asks, fleet::Fleet, outlets::Outlets, relief::Trim, second::Accounts, systemd::Manager,
 };
 use crate::{
     cli::DaemonArguments,
@@ -58,6 +59,7 @@ struct Daemon {
     sampler: Sampler,
     pipeline: Pipeline,
     shelf: Arc<Shelf>,
+    trim: Trim,
     naming: Naming,
     fleet: Fleet,
     outlets: Outlets,
@@ -104,6 +106,7 @@ pub fn daemon(arguments: &DaemonArguments) -> Result<u8, Failure> {
         sampler,
         pipeline,
         shelf,
+        trim: Trim::default(),
         naming,
         fleet: Fleet::new(),
         outlets: Outlets::default(),
