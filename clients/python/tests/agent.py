@@ -281,7 +281,7 @@ class Agent:
             return 404, {"error": "no such window"}
         status, profile = self.profile_of(id)
         if status != 200:
-            return status, {"error": "fewer than two ticks"}
+            return status, {"error": "fewer than two ticks", **(profile or {})}
         now, mono = time.time(), time.monotonic_ns()
         return 200, {
             "start": now - (mono - window["start"]) / 1e9,

@@ -187,6 +187,17 @@ def test_fewer_than_two_ticks(run, agent, receiver):
     assert (transactions(receiver), profiles(receiver), lost_profiles(receiver)) == (["a"], [], {"insufficient_data": 1})
 
 
+def test_a_profile_that_the_agent_dropped_is_not_waited_for(run, agent, receiver):
+    agent.profile_of = lambda id: (410, {"dropped": "not_fetched"})
+    ran = run(
+        RATE
+        + "with sentry_sdk.start_transaction(name='a'): time.sleep(0.02)\n"
+        + "start = time.monotonic(); sentry_sdk.flush(); print(json.dumps(time.monotonic() - start))"
+    )
+    assert (transactions(receiver), profiles(receiver), lost_profiles(receiver)) == (["a"], [], {"queue_overflow": 1})
+    assert ran.result < 1
+
+
 def test_a_profile_that_takes_long_holds_neither_the_program_nor_other_transactions(run, agent, receiver):
     slow = set()
 

@@ -170,7 +170,7 @@ class Attacher:
         if status == 200:
             self._release(held, body, "unreachable")
         elif status == 410:
-            self._release(held, None, "too short")
+            self._release(held, None, "overflow" if _was_dropped(body) else "too short")
         elif status == 404:
             if monotonic() - asked < wait / 2:  # it does not wait: it may not have seen the window yet
                 time.sleep(min(0.02, left))
@@ -201,6 +201,14 @@ class Attacher:
             held.send(held.envelope)
         except Exception:
             logger.debug("The transport does not take a transaction.", exc_info=True)
+
+
+def _was_dropped(refusal: bytes) -> bool:
+    """Whether the agent had a profile, or could have, and had no room or no time for it."""
+    try:
+        return "dropped" in json.loads(refusal.decode("utf-8"))
+    except ValueError:
+        return False
 
 
 def _wake(transport: Any) -> None:

@@ -14,7 +14,7 @@ _NAMES = (
     "profiles_attached",  # to their transaction
     "profiles_too_short",  # fewer than two ticks
     "profiles_late",  # not there when the transaction could wait no longer
-    "profiles_overflow",  # more transactions were waiting than may wait
+    "profiles_overflow",  # more transactions were waiting than may wait, or the agent had no room or time for it
     "profiles_unreachable",  # no agent, or one that no longer knows the window
     "profiles_no_slot",  # no slot was free on the board
 )
