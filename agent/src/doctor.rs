@@ -1,7 +1,7 @@
 //! `sentry-profiled doctor`: what would prevent or weaken profiling, here or of one process, and what to do about it.
 //! Looks only; stops nobody.
 
-use std::{fmt::Write as _, io::Write as _};
+use std::{fmt::Write as _, io::Write as _, path::Path};
 
 use object::{
     Object, ObjectSection,
@@ -85,7 +85,12 @@ pub fn doctor(arguments: &DoctorArguments) -> Result<u8, Failure> {
     let mut code = 0;
     if let Some(pid) = arguments.pid {
         match Target::open(Pid(pid)) {
-            Ok(target) => findings.target(&target),
+            Ok(target) => findings.target(target.pid, &target.exe),
+            // The last thing to be refused for: all else holds.
+            Err(Refused::Locked(pid)) => {
+                findings.ok("another sentry-profiled profiles it now, the daemon maybe");
+                findings.target(pid, &std::fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default());
+            }
             Err(refused) => {
                 code = if refused.is_permission() { 77 } else { 1 };
                 findings.refused(&refused);
@@ -196,9 +201,9 @@ impl Findings {
     }
 
     /// What holds for one process.
-    fn target(&mut self, target: &Target) {
-        self.ok(format!("process {} ({}) can be read", target.pid, target.exe.display()));
-        match tracer_of(target.pid) {
+    fn target(&mut self, pid: Pid, exe: &Path) {
+        self.ok(format!("process {pid} ({}) can be read", exe.display()));
+        match tracer_of(pid) {
             0 => self.ok("nobody traces it"),
             tracer => self.add(
                 Weight::Warn,
@@ -208,11 +213,11 @@ impl Findings {
         }
         for name in ["pid", "mnt", "user"] {
             let link = |who: &str| std::fs::read_link(format!("/proc/{who}/ns/{name}")).ok();
-            if link("self") != link(&target.pid.to_string()) {
+            if link("self") != link(&pid.to_string()) {
                 self.ok(format!("it is in another {name} namespace: its files are opened inside its root"));
             }
         }
-        self.modules(target.pid);
+        self.modules(pid);
     }
 
     fn modules(&mut self, pid: Pid) {

@@ -2,8 +2,9 @@
 //! Kept in a file, so that a restart forgets nothing. Decides nothing.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, PoisonError},
 };
 
 use jiff::{Timestamp, tz::TimeZone};
@@ -43,25 +44,30 @@ impl Month {
     }
 }
 
-/// The counts of the month that it is.
+/// So many months are kept: a clock that is wrong for a moment, as at the start of a machine without a battery, must not have us
+/// forget the month that it is.
+const MONTHS_MAX: usize = 12;
+
+/// The counts by month.
 #[derive(Debug, Default)]
 pub struct Hours {
     /// `None`: they are not kept.
     file: Option<PathBuf>,
-    month: Mutex<Month>,
+    months: Mutex<BTreeMap<u32, Month>>,
 }
 
 impl Hours {
     /// Those of a state folder.
     pub fn open(state: &Path) -> Self {
         let file = state.join("hours.json");
-        let month = std::fs::read(&file).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        Self { file: Some(file), month: Mutex::new(month.unwrap_or_default()) }
+        let months = std::fs::read(&file).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        Self { file: Some(file), months: Mutex::new(months.unwrap_or_default()) }
     }
 
     /// A chunk spanned this long.
     pub fn count(&self, span_us: u64, kind: Kind) {
-        let mut month = self.this_month();
+        let mut months = self.months.lock().unwrap_or_else(PoisonError::into_inner);
+        let month = this_month(&mut months, clocks::now().unix_ns);
         let sum = match kind {
             Kind::Busy => &mut month.busy_us,
             Kind::Idle => &mut month.idle_us,
@@ -72,14 +78,16 @@ impl Hours {
 
     /// The month so far.
     pub fn month(&self) -> Month {
-        *self.this_month()
+        let mut months = self.months.lock().unwrap_or_else(PoisonError::into_inner);
+        *this_month(&mut months, clocks::now().unix_ns)
     }
 
     /// Writes them to their file.
     pub fn save(&self) {
-        let (Some(file), month) = (&self.file, self.month()) else { return };
+        let Some(file) = &self.file else { return };
+        let months = self.months.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let part = file.with_extension(files::PART);
-        let saved = serde_json::to_vec(&month).map_err(std::io::Error::from).and_then(|bytes| {
+        let saved = serde_json::to_vec(&months).map_err(std::io::Error::from).and_then(|bytes| {
             if let Some(folder) = file.parent() {
                 files::make_folder(folder)?;
             }
@@ -90,15 +98,15 @@ impl Hours {
             warn!(%error, file = %file.display(), "The profile hours of this month cannot be written.");
         }
     }
+}
 
-    fn this_month(&self) -> MutexGuard<'_, Month> {
-        let number = month_of(clocks::now().unix_ns / 1_000_000_000);
-        let mut month = self.month.lock().unwrap_or_else(PoisonError::into_inner);
-        if month.number != number {
-            *month = Month { number, ..Month::default() };
-        }
-        month
+/// The counts of the month of a moment. Where there are too many months, the earliest goes.
+fn this_month(months: &mut BTreeMap<u32, Month>, unix_ns: u64) -> &mut Month {
+    let number = month_of(unix_ns / 1_000_000_000);
+    if months.len() >= MONTHS_MAX && !months.contains_key(&number) {
+        months.pop_first();
     }
+    months.entry(number).or_insert(Month { number, ..Month::default() })
 }
 
 /// The month of a time (seconds since 1970, UTC).
@@ -133,8 +141,19 @@ mod tests {
         let month = Hours::open(folder.path()).month();
         assert_eq!((month.busy_us, month.idle_us, month.skipped_us), (120_000_000, 60_000_000, 60_000_000));
         assert_eq!(month.billed_us(), 180_000_000);
-        let old = Month { number: 1, busy_us: 5, ..Month::default() };
-        std::fs::write(folder.path().join("hours.json"), serde_json::to_vec(&old).unwrap()).unwrap();
-        assert_eq!(Hours::open(folder.path()).month().busy_us, 0);
+    }
+
+    /// Check that each month counts for itself, also after the clock went wrong and right again, and that not all are kept.
+    #[test]
+    fn clock_goes_wrong() {
+        let (now, mut months) = (1_795_816_800_000_000_000, BTreeMap::new());
+        this_month(&mut months, now).busy_us = 5;
+        assert_eq!(this_month(&mut months, 0).busy_us, 0);
+        assert_eq!(this_month(&mut months, now).busy_us, 5);
+        for month in 0..100 {
+            let _ = this_month(&mut months, month * 2_700_000 * 1_000_000_000);
+            assert_eq!(this_month(&mut months, now).busy_us, 5);
+        }
+        assert_eq!(months.len(), MONTHS_MAX);
     }
 }

@@ -129,7 +129,7 @@ pub fn ship(settings: &Settings, dsn: Dsn) -> ShipSettings {
     let wait_out_max = settings.shipping.rate_limit_wait.0;
     let state = state_folder(settings);
     let journals = Some(journals(&state, Some(&dsn)));
-    ShipSettings { bounds, wait_out_max, journals, ..ShipSettings::new(dsn, state.join("spool")) }
+    ShipSettings { journals, bounds, wait_out_max, ..ShipSettings::new(dsn, state.join("spool")) }
 }
 
 /// How to sample.

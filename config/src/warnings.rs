@@ -53,9 +53,11 @@ fn nothing_to_profile(targets: &[Target]) -> Option<String> {
 fn readable_secrets(loaded: &Loaded) -> Option<String> {
     let settings = &loaded.settings;
     let from_file = |key: &str| loaded.origins.get(key) == Some(&Origin::File);
-    let has_secret = settings.options.dsn.is_some()
-        || settings.targets.iter().any(|target| target.options.dsn.is_some())
-        || ["server.token", "server.projects", "store.url"].iter().any(|key| from_file(key));
+    let has_secret = settings.targets.iter().any(|target| target.options.dsn.is_some())
+        || (settings.options.dsn.is_some() && from_file("options.dsn"))
+        || (settings.server.token.is_some() && from_file("server.token"))
+        || (!settings.server.projects.is_empty() && from_file("server.projects"))
+        || (settings.store.url.is_some() && from_file("store.url"));
     let file = loaded.file.as_ref().filter(|_| loaded.is_world_readable && has_secret)?;
     let file = file.display();
     Some(format!("every user may read {file}, and there are secrets in it: chmod o-r {file}"))
@@ -94,6 +96,7 @@ mod tests {
         assert_eq!(said(FINE, false), "");
         assert_snapshot!(said(FINE, true),
             @"every user may read c.toml, and there are secrets in it: chmod o-r c.toml");
+        assert_eq!(said("[server]\nprojects = []\n[[target]]\nmatch.pid = 1", true), "");
         assert_snapshot!(said("[server]\ntoken = 't'\n[options]\nprofiles_sample_rate = 1\n[[target]]\nmatch.pid = 1", true),
             @"every user may read c.toml, and there are secrets in it: chmod o-r c.toml");
         assert_snapshot!(said("", true), @"there is no [[target]]: the daemon profiles nothing");

@@ -1,9 +1,9 @@
-//! One profiler a target: a second one is refused. The lock is the name of an abstract unix socket, which the kernel
-//! takes back however we die.
+//! One profiler a target: a second one is refused. The lock is a flock(2) on a file of the target's in /proc, which only those may
+//! open that may read the target at all, and which the kernel takes back however we die.
 
-use std::os::{
-    linux::net::SocketAddrExt,
-    unix::net::{SocketAddr, UnixListener},
+use std::{
+    fs::{File, TryLockError},
+    io,
 };
 
 use profile::id::Pid;
@@ -11,21 +11,20 @@ use profile::id::Pid;
 /// Held as long as the target is profiled.
 #[derive(Debug)]
 pub struct TargetLock {
-    _listener: UnixListener,
+    _file: File,
 }
 
 impl TargetLock {
-    /// `None` when another profiler of this network namespace holds the target.
+    /// `None` when another profiler that uses the same mount of /proc holds the target.
     ///
-    /// The name carries the pid namespace, so that equal pids of two containers do not clash, and the start time, so
-    /// that a reused pid is another target.
-    pub fn take(pid: Pid, start_time: u64) -> std::io::Result<Option<Self>> {
-        let namespace = std::fs::read_link("/proc/self/ns/pid").map(|link| link.to_string_lossy().into_owned());
-        let name = format!("sentry-profiled/{}/{pid}/{start_time}", namespace.unwrap_or_default());
-        match UnixListener::bind_addr(&SocketAddr::from_abstract_name(name)?) {
-            Ok(listener) => Ok(Some(Self { _listener: listener })),
-            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => Ok(None),
-            Err(error) => Err(error),
+    /// The kernel has one inode of the file for as long as somebody has it open, and another one for a process that gets the same
+    /// pid later. `syscall` has mode 0400: with a file that everybody may read, everybody could keep us from a target.
+    pub fn take(pid: Pid) -> io::Result<Option<Self>> {
+        let file = File::open(format!("/proc/{pid}/syscall"))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Self { _file: file })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
         }
     }
 }
@@ -34,13 +33,14 @@ impl TargetLock {
 mod tests {
     use super::*;
 
-    /// Check that the second is refused and that dropping the first frees the name.
+    /// Check that the second is refused and that dropping the first frees the target.
     #[test]
     fn second_is_refused() {
-        let first = TargetLock::take(Pid(1), u64::MAX).unwrap();
+        let own = Pid(i32::try_from(std::process::id()).unwrap());
+        let first = TargetLock::take(own).unwrap();
         assert!(first.is_some());
-        assert!(TargetLock::take(Pid(1), u64::MAX).unwrap().is_none());
+        assert!(TargetLock::take(own).unwrap().is_none());
         drop(first);
-        assert!(TargetLock::take(Pid(1), u64::MAX).unwrap().is_some());
+        assert!(TargetLock::take(own).unwrap().is_some());
     }
 }

@@ -246,11 +246,11 @@ pub fn namespace_pids(pid: Pid, tid: Tid) -> Vec<u32> {
     ids.filter_map(|id| u32::try_from(decimal(id)?).ok()).collect()
 }
 
-/// The effective user id: the second field of `Uid` in `task/TID/status`.
-pub fn effective_user(pid: Pid, tid: Tid) -> Option<u32> {
+/// The real, effective and saved user ids: `Uid` in `task/TID/status`.
+pub fn users(pid: Pid, tid: Tid) -> Option<[u32; 3]> {
     let status = std::fs::read(thread_path(pid, tid, "status")).ok()?;
-    let id = field(&status, b"Uid:")?.split(u8::is_ascii_whitespace).nth(1)?;
-    u32::try_from(decimal(id)?).ok()
+    let mut ids = field(&status, b"Uid:")?.split(u8::is_ascii_whitespace).map(|id| u32::try_from(decimal(id)?).ok());
+    Some([ids.next()??, ids.next()??, ids.next()??])
 }
 
 /// The value of a line of `status` that begins with `name`.

@@ -5,6 +5,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc,
+        atomic::{AtomicU64, Ordering},
         mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_channel},
     },
     thread::JoinHandle,
@@ -125,6 +126,7 @@ pub struct Sampler {
     commands: Sender<Command>,
     threads: Vec<JoinHandle<()>>,
     next: u32,
+    attach_cpu: Arc<AtomicU64>,
 }
 
 /// Keeps the sampler from touching anybody. See [`Sampler::hold`].
@@ -151,9 +153,11 @@ impl Sampler {
         let (commands, received) = channel();
         let (work, works) = sync_channel(QUEUE_MAX);
         let (learned, learning) = channel();
+        let attach_cpu = Arc::new(AtomicU64::new(0));
+        let spent = Arc::clone(&attach_cpu);
         let unwind = std::thread::Builder::new().name("sp-unwind".to_owned());
         let unwind = unwind
-            .spawn(move || unwinding::run(&works, &learned, settings.native, &mut *sink))
+            .spawn(move || unwinding::run(&works, &learned, settings.native, &mut *sink, &spent))
             .map_err(SamplerError::Start)?;
         let (ready, started) = channel();
         let sample = std::thread::Builder::new().name("sp-sample".to_owned());
@@ -170,10 +174,15 @@ impl Sampler {
             })
             .map_err(SamplerError::Start)?;
         match started.recv() {
-            Ok(Ok(())) => Ok(Self { commands, threads: vec![sample, unwind], next: 0 }),
+            Ok(Ok(())) => Ok(Self { commands, threads: vec![sample, unwind], next: 0, attach_cpu }),
             Ok(Err(errno)) => Err(SamplerError::Start(errno.into())),
             Err(_) => Err(SamplerError::Ended),
         }
+    }
+
+    /// CPU time that the first looks at targets took, nanoseconds: once for each, however seldom it is read.
+    pub fn attach_cpu_ns(&self) -> u64 {
+        self.attach_cpu.load(Ordering::Relaxed)
     }
 
     /// A number for a target that is to be added, so that the sink can know of it before its first output.
@@ -491,6 +500,10 @@ impl Loop {
     }
 
     fn accounts(&mut self, now: u64) {
+        // Also those that have no turn for long.
+        let gone: Vec<TargetId> =
+            self.jobs.iter().filter(|(_, job)| job.every > 1 && job.target.is_gone()).map(|(id, _)| *id).collect();
+        gone.into_iter().for_each(|id| self.remove(id));
         let cpu = process_cpu_ns();
         let used = cpu.saturating_sub(self.agent_cpu);
         self.agent_cpu = cpu;

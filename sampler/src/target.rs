@@ -116,7 +116,7 @@ impl Target {
         Kept::open(pid, tid, "syscall")
             .and_then(|file| file.read(&mut buffer).map(drop).map_err(io::Error::from))
             .map_err(|error| not_there(pid, error))?;
-        let lock = TargetLock::take(pid, stat.start_time).map_err(|error| Refused::Io(pid, error))?;
+        let lock = TargetLock::take(pid).map_err(|error| Refused::Io(pid, error))?;
         let lock = lock.ok_or(Refused::Locked(pid))?;
         Ok(Self { pid, start_time: stat.start_time, exe, pidfd, _lock: lock })
     }

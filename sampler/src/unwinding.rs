@@ -5,6 +5,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     sync::{
         Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
         mpsc::{Receiver, Sender},
     },
 };
@@ -28,7 +29,7 @@ use crate::{
     python_stacks::Pythons,
     reader::{Account, Capture, Known, Read, Tick, window::copied},
     sampler::{Native, Output, Sink, TargetId},
-    sys::monotonic_ns,
+    sys::{monotonic_ns, thread_cpu_ns},
     target::live_thread,
     threads::Word,
 };
@@ -111,11 +112,21 @@ impl Learned {
     }
 }
 
-/// Runs until the sampler hangs up.
-pub(crate) fn run(work: &Receiver<Work>, learned: &Sender<Learned>, native: Native, sink: &mut dyn Sink) {
+/// Runs until the sampler hangs up. `attach_cpu`: what first looks at targets took.
+pub(crate) fn run(
+    work: &Receiver<Work>,
+    learned: &Sender<Learned>,
+    native: Native,
+    sink: &mut dyn Sink,
+    attach_cpu: &AtomicU64,
+) {
     let mut all = Unwinding { native, targets: HashMap::new(), cache: InfoCache::default(), unwinder: Unwinder::new() };
     while let Ok(work) = work.recv() {
+        let began = matches!(work, Work::Attach { .. }).then(thread_cpu_ns);
         all.work(work, learned, sink);
+        if let Some(began) = began {
+            attach_cpu.fetch_add(thread_cpu_ns().saturating_sub(began), Ordering::Relaxed);
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use tracing::{info, warn};
 
 use super::{
     Daemon,
+    conduct::DSN_MAX,
     control::{
         peer::Peer,
         told::{Answer, Ask, BoardAt, Looked, Refusal, Registration},
@@ -16,6 +17,8 @@ use super::{
     fleet::{Forced, Found, Place, Process, Registered},
 };
 
+/// Why one does not run that the settings start.
+const STOPPED: &str = "it was stopped; `sentry-profiled start` starts it again";
 /// Longer ones are no release (Sentry's limit).
 const RELEASE_MAX: usize = 200;
 
@@ -42,7 +45,8 @@ impl Daemon {
             const HINT: &str = "add a [[target]] whose match has this process, as match.env = { SENTRY_PROFILED = \"1\" } or match.client = true";
             return Err(Refusal::new(404, "no target of this agent's settings has this process", HINT));
         }
-        let own_dsn = registration.options.get("dsn").and_then(Value::as_str).map(Secret::new);
+        let dsn = registration.options.get("dsn").and_then(Value::as_str);
+        let dsn = dsn.filter(|dsn| dsn.len() <= DSN_MAX).map(Secret::new);
         let options = Value::Object(registration.options.into_iter().collect());
         let code: CodeOptions = serde_json::from_value(options).unwrap_or_default();
         let told = Told::by_code(code, &self.loaded.settings.daemon.dsn_hosts);
@@ -50,8 +54,7 @@ impl Daemon {
             let client = registration.client;
             info!(pid = %peer.pid, entry = process.entry, client = client.name, version = client.version, sdk = client.sdk, "A client has registered.");
             let release = registration.resolved.release.filter(|release| release.len() <= RELEASE_MAX);
-            process.own_dsns.extend(own_dsn.filter(|dsn| !process.own_dsns.contains(dsn)));
-            process.client = Some(Registered { client, told, board, release });
+            process.client = Some(Registered { client, told, dsn, board, release });
             // What could not be opened for another program may be now.
             if let Place::Refused(_) = process.place {
                 process.place = Place::Off;
@@ -143,15 +146,23 @@ impl Daemon {
                 Place::Refused(_) => ("refused", None),
             };
             let session = id.and_then(|id| sessions.get(&id));
-            let refused = if let Place::Refused(why) = &process.place { Some(why.as_str()) } else { None };
+            let not_opened = match (&process.place, &process.retry) {
+                (Place::Refused(why), _) => Some(why.as_str()),
+                (Place::Waiting, Some(retry)) => Some(retry.why.as_str()),
+                _ => None,
+            };
+            let stopped = matches!(process.forced, Forced::Stopped(_)).then_some(STOPPED);
+            let running = session.and_then(|session| session.running);
+            // Its last chunk may still be named.
+            let running = running.filter(|id| process.forced != Forced::Stopped(Some(*id)));
             json!({
                 "pid": process.pid.0,
                 "target": process.entry,
                 "mode": process.verdict.mode,
                 "sampled": process.verdict.sampled,
-                "reason": refused.or(process.held_back).or(process.verdict.reason.as_deref()),
+                "reason": not_opened.or(process.held_back).or(stopped).or(process.verdict.reason.as_deref()),
                 "state": place,
-                "profiler_id": session.and_then(|session| session.running).map(|id| id.to_string()),
+                "profiler_id": running.map(|id| id.to_string()),
                 "registered": process.client.is_some(),
                 "client": process.client.as_ref().map(|client| &client.client),
                 "environment": process.effective.environment.value,
@@ -216,7 +227,7 @@ fn tell(process: &Process) -> Answer {
 /// A DSN that does not count is no matter where it is the one that holds.
 fn warnings(process: &Process) -> Vec<String> {
     let code = process.client.iter().flat_map(|client| &client.told.warnings);
-    let holds = process.effective.dsn.value.as_ref().is_some_and(|dsn| process.own_dsns.iter().all(|own| own == dsn));
+    let holds = process.effective.dsn.value.as_ref().is_some_and(|dsn| process.own_dsns().all(|own| own == dsn));
     let all = process.environment.warnings.iter().chain(code);
     let all = all.filter(|warning| !(holds && warning.starts_with("the program's DSN"))).cloned();
     all.chain(process.effective.mode_warning().map(str::to_owned)).collect()

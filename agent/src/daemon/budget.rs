@@ -65,12 +65,15 @@ struct Account {
 pub(crate) struct Budget {
     pub(crate) limits: Limits,
     accounts: BTreeMap<TargetId, Account>,
+    /// What we cost, averaged.
+    measured: f64,
+    /// The same, less what has been saved since and does not show yet.
     host: f64,
 }
 
 impl Budget {
     pub(crate) fn new(limits: Limits) -> Self {
-        Self { limits, accounts: BTreeMap::new(), host: 0.0 }
+        Self { limits, accounts: BTreeMap::new(), measured: 0.0, host: 0.0 }
     }
 
     /// A target of so many threads begins: how often it may be read at first, by what its threads may cost at most.
@@ -99,12 +102,13 @@ impl Budget {
     }
 
     /// Our CPU, averaged, as a share of a core.
-    pub(crate) fn host_cpu(&self) -> f64 {
-        self.host
+    pub(crate) fn measured(&self) -> f64 {
+        self.measured
     }
 
     /// Takes what the last second cost, us and for each target; gives whose turn is another.
     pub(crate) fn second(&mut self, host_cpu: f64, costs: &BTreeMap<TargetId, Second>) -> Vec<(TargetId, Turn)> {
+        self.measured += (host_cpu - self.measured) / SECONDS;
         self.host += (host_cpu - self.host) / SECONDS;
         for (id, account) in &mut self.accounts {
             let cost = costs.get(id).copied().unwrap_or_default();

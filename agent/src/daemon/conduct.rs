@@ -1,7 +1,10 @@
 //! What is done about processes: who belongs to which entry, whether it is read, when it runs. The only place where a target of
 //! the daemon begins.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use config::{Effective, Facts as _, ForkedDecision, Lifecycle, Secret, Told};
 use profile::{
@@ -16,7 +19,7 @@ use super::{
     Daemon,
     budget::{Limits, Turn},
     control::told::{Refusal, Started},
-    fleet::{Forced, Found, Place, Process, Registered},
+    fleet::{Forced, Found, Place, Process, Registered, Retry},
     verdict::{self, judge},
 };
 use crate::{
@@ -34,6 +37,12 @@ use crate::{
 const OPEN_MAX: usize = 8;
 /// Most that are read at a time: each costs some microseconds a tick.
 const READ_MAX: usize = 1024;
+
+/// Longer texts are no DSN.
+pub(super) const DSN_MAX: usize = 1024;
+/// A process that could not be opened is tried again after so long, and after twice as long each time.
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+const RETRY_MAX: Duration = Duration::from_secs(5);
 
 /// Why a process is not read although it might be.
 const HELD_BY_MEMORY: &str = "the agent has as much memory as budget.memory allows";
@@ -61,32 +70,45 @@ impl Daemon {
     /// Decides about processes that are new, or another program than before. A parent may stand behind its child: so those that no
     /// entry has are looked at once more, if any other was taken in.
     pub(super) fn consider(&mut self, found: &[Found]) {
-        let mut left: Vec<Found> = found.iter().copied().filter(|of| !self.consider_one(*of, false)).collect();
+        let mut left: Vec<Found> = found.iter().copied().filter(|of| !self.take_in(*of, false)).collect();
         if left.len() < found.len() {
-            left.retain(|of| !self.consider_one(*of, false));
+            left.retain(|of| !self.take_in(*of, false));
         }
-        left.into_iter().for_each(|of| self.fleet.stranger(of));
+        for of in left {
+            self.drop_process(of.pid);
+            self.fleet.stranger(of);
+        }
     }
 
-    /// Whether an entry has the process. `has_client`: it has just registered.
+    /// Whether an entry has the process; lets it go otherwise. `has_client`: it has just registered.
     pub(super) fn consider_one(&mut self, of: Found, has_client: bool) -> bool {
-        let Some((entry_at, environment, own_dsn)) = self.entry_of(of, has_client) else {
+        let is_taken = self.take_in(of, has_client);
+        if !is_taken {
             self.drop_process(of.pid);
-            return false;
-        };
-        let entry = self.entry(entry_at).map(|entry| entry.name.clone()).unwrap_or_default();
+        }
+        is_taken
+    }
+
+    /// The same, but leaves one as it is that no entry has.
+    fn take_in(&mut self, of: Found, has_client: bool) -> bool {
         let program = program_of(of.pid);
+        let known = self.fleet.processes.get(&of.pid).filter(|it| it.start_time == of.start_time);
+        let has_client = has_client || known.is_some_and(|it| it.client.is_some() && it.program == program);
+        let Some((entry_at, environment, dsn)) = self.entry_of(of, has_client) else { return false };
+        let entry = self.entry(entry_at).map(|entry| entry.name.clone()).unwrap_or_default();
         let known = self.fleet.processes.get_mut(&of.pid).filter(|it| it.start_time == of.start_time);
         if let Some(known) = known {
-            known.environment = environment;
-            // Another program is another service: nothing that the one before said holds.
             if known.program.is_some() && known.program != program {
-                (known.client, known.decided) = (None, None);
+                known.is_another_program();
+                if let Place::AtWork(id) = known.place {
+                    known.place = Place::Ending(id);
+                    self.sampler.remove(id);
+                }
             }
+            (known.environment, known.environment_dsn) = (environment, dsn);
             (known.entry, known.entry_at, known.program) = (entry, entry_at, program);
         } else {
-            let mut process = self.new_process(of, (entry, entry_at), program, environment);
-            process.own_dsns.extend(own_dsn);
+            let process = self.new_process(of, (entry, entry_at), program, (environment, dsn));
             self.fleet.admit(process);
         }
         self.settle(of.pid);
@@ -98,7 +120,8 @@ impl Daemon {
     fn entry_of(&self, of: Found, has_client: bool) -> Option<(usize, Told, Option<Secret>)> {
         let facts = ProcessFacts::new(of.pid, has_client, &self.pod);
         let told = |at| {
-            let own = facts.variable("SENTRY_DSN").map(|dsn| Secret::new(dsn.trim()));
+            let own =
+                facts.variable("SENTRY_DSN").filter(|dsn| dsn.len() <= DSN_MAX).map(|dsn| Secret::new(dsn.trim()));
             (at, Told::by_environment(&facts, &self.loaded.settings.daemon.dsn_hosts), own)
         };
         if let Some(at) = self.loaded.settings.targets.iter().position(|entry| entry.matches(&facts)) {
@@ -120,7 +143,7 @@ impl Daemon {
         of: Found,
         (entry, entry_at): (String, usize),
         program: Option<Program>,
-        environment: Told,
+        (environment, environment_dsn): (Told, Option<Secret>),
     ) -> Process {
         let effective = self.effective(entry_at, &environment, None);
         let parent = self.fleet.processes.get(&of.parent).filter(|parent| parent.entry_at == entry_at);
@@ -138,12 +161,13 @@ impl Daemon {
             roll,
             decided: inherited.and_then(|parent| parent.decided),
             environment,
-            own_dsns: Vec::new(),
+            environment_dsn,
             client: None,
             effective,
             verdict,
             forced: Forced::No,
             place: Place::Off,
+            retry: None,
             opened: None,
             outlet: None,
             held_back: None,
@@ -166,11 +190,13 @@ impl Daemon {
         let Some(process) = self.fleet.processes.get(&pid) else { return };
         let effective = self.effective(process.entry_at, &process.environment, process.client.as_ref());
         let has_board = process.client.as_ref().is_some_and(|client| client.board.is_some());
-        let verdict = judge(&effective, process.roll, process.decided, has_board, self.may_begin());
+        let may_begin = self.may_begin();
+        let verdict = judge(&effective, process.roll, process.decided, has_board, may_begin);
         let Some(process) = self.fleet.processes.get_mut(&pid) else { return };
         let is_new = process.verdict != verdict || process.effective != effective;
         (process.effective, process.verdict) = (effective, verdict);
-        if process.verdict.mode == "continuous" && process.client.is_some() {
+        // Where the hours were used up, nothing was decided: a later month, or a larger budget, may.
+        if process.verdict.mode == "continuous" && process.client.is_some() && (process.verdict.sampled || may_begin) {
             process.decided.get_or_insert(process.verdict.sampled);
         }
         let starts =
@@ -189,7 +215,7 @@ impl Daemon {
         let Some(process) = self.fleet.processes.get_mut(&pid) else { return };
         let wanted = wanted(process);
         match (&process.place, &wanted) {
-            (Place::Off | Place::Refused(_), Some(_)) => process.place = Place::Waiting,
+            (Place::Off | Place::Refused(_), Some(_)) => (process.place, process.retry) = (Place::Waiting, None),
             (Place::Waiting | Place::Refused(_), None) => process.place = Place::Off,
             (Place::AtWork(id), _) if wanted != process.opened => {
                 let id = *id;
@@ -204,28 +230,43 @@ impl Daemon {
     }
 
     fn open_waiting(&mut self) {
-        let read = self.fleet.processes.values().filter(|it| matches!(it.place, Place::AtWork(_))).count();
-        let waiting = self.fleet.processes.values().filter(|it| it.place == Place::Waiting).map(|it| it.pid);
-        let next: Vec<Pid> = waiting.take(OPEN_MAX.min(READ_MAX.saturating_sub(read))).collect();
+        let now = Instant::now();
+        let waiting = self.fleet.processes.values().filter(|it| it.place == Place::Waiting);
+        let due = waiting.filter(|it| it.retry.as_ref().is_none_or(|retry| retry.at <= now)).map(|it| it.pid);
+        let next: Vec<Pid> = due.take(OPEN_MAX).collect();
         for pid in next {
             self.open(pid);
         }
     }
 
     fn open(&mut self, pid: Pid) {
+        if self.fleet.at_work() >= READ_MAX {
+            return self.open_later(pid, format!("the agent reads {READ_MAX} processes already"));
+        }
         let opened = Target::open_now(pid);
         let Some(process) = self.fleet.processes.get_mut(&pid) else { return };
         match opened {
             Ok(target) if target.start_time == process.start_time => {
+                let is_first = process.retry.is_none();
                 if let Err(error) = self.begin(target) {
-                    self.refuse(pid, format!("{error:#}"));
+                    if is_first {
+                        warn!(%pid, reason = format!("{error:#}"), "A target cannot be profiled now; it is tried again.");
+                    }
+                    self.open_later(pid, format!("{error:#}"));
                 }
             }
             Ok(_) | Err(Refused::NoSuchProcess(_) | Refused::Zombie(_)) => drop(self.fleet.processes.remove(&pid)),
-            // Ours, or an older agent's, that is closing its last chunk; or somebody else's, then it stays so.
-            Err(Refused::Locked(_)) => {}
+            // An older session of ours, or of an older agent's, that is closing its last chunk; or somebody else's.
+            Err(locked @ Refused::Locked(_)) => self.open_later(pid, locked.to_string()),
             Err(refused) => self.refuse(pid, refused.to_string()),
         }
+    }
+
+    /// Others have their turn first.
+    fn open_later(&mut self, pid: Pid, why: String) {
+        let Some(process) = self.fleet.processes.get_mut(&pid) else { return };
+        let wait = process.retry.as_ref().map_or(RETRY_FIRST, |retry| (retry.wait * 2).min(RETRY_MAX));
+        process.retry = Some(Retry { at: Instant::now() + wait, wait, why });
     }
 
     fn refuse(&mut self, pid: Pid, why: String) {
@@ -270,7 +311,7 @@ impl Daemon {
         let board = process.client.as_ref().and_then(|client| client.board);
         self.sampler.watch(id, board.map(RemoteAddr));
         process.opened = wanted(process);
-        process.place = Place::AtWork(id);
+        (process.place, process.retry) = (Place::AtWork(id), None);
         process.decided = Some(process.verdict.sampled).filter(|_| !is_transactions).or(process.decided);
         let threads = thread_ids(pid).map_or(1, |threads| threads.len());
         let rate = settings::sampling(&self.loaded.settings).rate_hz;
@@ -302,9 +343,10 @@ impl Daemon {
 
     /// No entry has it any more.
     fn drop_process(&mut self, pid: Pid) {
-        if let Some(process) = self.fleet.processes.remove(&pid)
-            && let Place::AtWork(id) = process.place
-        {
+        let Some(mut process) = self.fleet.processes.remove(&pid) else { return };
+        // Whoever waits for a change is told that there will be none.
+        process.has_changed();
+        if let Place::AtWork(id) = process.place {
             self.sampler.remove(id);
         }
     }
@@ -341,6 +383,9 @@ impl Daemon {
             return Started { profiler_id: running, reason: None };
         }
         if let Some(process) = self.fleet.processes.get_mut(&pid) {
+            if let Some(why) = process.held_back {
+                return Started { profiler_id: None, reason: Some(why.to_owned()) };
+            }
             process.forced = Forced::Wanted;
         }
         self.place(pid);
@@ -352,7 +397,7 @@ impl Daemon {
         let started = self.running(pid).or_else(|| self.start(pid).map(|id| id.to_string()));
         let why = self.fleet.processes.get(&pid).and_then(|process| match &process.place {
             Place::Refused(why) => Some(why.clone()),
-            _ => None,
+            _ => process.retry.as_ref().map(|retry| format!("it will be started, but not yet: {}", retry.why)),
         });
         let reason =
             started.is_none().then(|| why.unwrap_or_else(|| "it cannot be opened yet; it will be started".to_owned()));
@@ -366,14 +411,22 @@ impl Daemon {
             return Some(id.to_string());
         }
         let Place::AtWork(target) = process.place else { return None };
-        Some(self.pipeline.sessions().get(&target)?.running?.to_string())
+        let running = self.pipeline.sessions().get(&target)?.running?;
+        // One that was stopped may not have ended yet.
+        (process.forced != Forced::Stopped(Some(running))).then(|| running.to_string())
     }
 
     fn stop_process(&mut self, pid: Pid) -> Started {
         let Some(process) = self.fleet.processes.get_mut(&pid) else {
             return Started { profiler_id: None, reason: None };
         };
-        let before = std::mem::replace(&mut process.forced, Forced::No);
+        let before = process.forced;
+        // Until somebody starts it: no reload does.
+        process.forced = match before {
+            Forced::Wanted => Forced::Stopped(None),
+            Forced::Running(id) => Forced::Stopped(Some(id)),
+            Forced::No | Forced::Stopped(_) => before,
+        };
         let Forced::Running(id) = before else {
             return Started {
                 profiler_id: None,
@@ -394,7 +447,7 @@ impl Daemon {
         let limit = self.loaded.settings.budget.memory.0;
         let held = self.fleet.processes.values().any(|process| process.held_back == Some(HELD_BY_MEMORY));
         let rss_bytes = self.relieved(rss_bytes, held);
-        let at_work = |process: &&mut Process| matches!(process.place, Place::AtWork(_));
+        let at_work = |process: &&mut Process| matches!(process.place, Place::AtWork(_)) && process.held_back.is_none();
         let last = self.fleet.processes.values_mut().filter(at_work).max_by_key(|process| process.since);
         if let (true, Some(last)) = (rss_bytes > limit, last) {
             warn!(pid = %last.pid, rss_bytes, limit, "The agent has more memory than budget.memory; the last target is let go.");
@@ -418,8 +471,18 @@ impl Daemon {
 
     /// Opens a process at once that waits for it.
     pub(super) fn open_now(&mut self, pid: Pid) {
-        if self.fleet.processes.get(&pid).is_some_and(|process| process.place == Place::Waiting) {
+        let is_due = |it: &Process| it.place == Place::Waiting && it.retry.is_none();
+        if self.fleet.processes.get(&pid).is_some_and(is_due) {
             self.open(pid);
+        }
+    }
+
+    /// The profile hours of a month are used up from now on, or no longer: that decides about those who have not begun.
+    pub(super) fn hours_allow(&mut self) {
+        let may_begin = self.may_begin();
+        if std::mem::replace(&mut self.accounts.may_begin, may_begin) != may_begin {
+            let all: Vec<Pid> = self.fleet.processes.keys().copied().collect();
+            all.into_iter().for_each(|pid| self.settle(pid));
         }
     }
 
@@ -434,6 +497,6 @@ fn wanted(process: &Process) -> Option<(Effective, &'static str, Option<u64>)> {
     let board = process.client.as_ref().and_then(|client| client.board);
     let is_needed = process.held_back.is_none()
         && process.verdict.sampled
-        && (board.is_some() || process.forced != Forced::No || process.opened.is_some());
+        && (board.is_some() || process.forced.is_on() || process.opened.is_some());
     is_needed.then(|| (process.effective.clone(), process.verdict.mode, board))
 }

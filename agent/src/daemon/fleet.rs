@@ -42,6 +42,8 @@ struct Stranger {
 pub(crate) struct Registered {
     pub(crate) client: Client,
     pub(crate) told: Told,
+    /// The DSN in its code, counted or not.
+    pub(crate) dsn: Option<Secret>,
     pub(crate) board: Option<u64>,
     /// The release of its SDK's events, where nobody sets one.
     pub(crate) release: Option<String>,
@@ -54,6 +56,23 @@ pub(crate) enum Forced {
     /// As soon as it can be.
     Wanted,
     Running(ProfilerId),
+    /// Somebody stopped this run; only a start starts it again, no setting.
+    Stopped(Option<ProfilerId>),
+}
+
+impl Forced {
+    pub(crate) fn is_on(self) -> bool {
+        matches!(self, Self::Wanted | Self::Running(_))
+    }
+}
+
+/// When a process that could not be opened is tried again.
+#[derive(Clone, Debug)]
+pub(crate) struct Retry {
+    pub(crate) at: Instant,
+    /// How long was waited for it.
+    pub(crate) wait: Duration,
+    pub(crate) why: String,
 }
 
 /// How far a process is from being read.
@@ -86,13 +105,15 @@ pub(crate) struct Process {
     pub(crate) decided: Option<bool>,
     /// What its environment says.
     pub(crate) environment: Told,
-    /// The DSNs that it has itself, counted or not.
-    pub(crate) own_dsns: Vec<Secret>,
+    /// The DSN in it, counted or not.
+    pub(crate) environment_dsn: Option<Secret>,
     pub(crate) client: Option<Registered>,
     pub(crate) effective: Effective,
     pub(crate) verdict: Verdict,
     pub(crate) forced: Forced,
     pub(crate) place: Place,
+    /// It waits since it could not be opened.
+    pub(crate) retry: Option<Retry>,
     /// What held when it was opened, and the board's address.
     pub(crate) opened: Option<(Effective, &'static str, Option<u64>)>,
     /// Where its chunks went last.
@@ -163,20 +184,19 @@ impl Fleet {
     /// Who runs another program than when it was looked at. Forgets strangers that have ended.
     fn changed(&mut self, is_round: bool) -> Vec<Found> {
         let mut changed = Vec::new();
-        let mut look = |pid: Pid, start_time: u64, before: &mut Option<Program>, since: &mut Instant| {
+        let mut look = |pid: Pid, start_time: u64, before: Option<Program>, since: Instant| {
             if !is_round && since.elapsed() > YOUNG {
                 return true;
             }
             let Some(now) = program_of(pid) else { return false };
-            if *before != Some(now) {
-                (*before, *since) = (Some(now), Instant::now());
+            if before != Some(now) {
                 changed.push((pid, start_time));
             }
             true
         };
-        self.strangers.retain(|pid, it| look(*pid, it.start_time, &mut it.program, &mut it.since));
-        for (pid, it) in &mut self.processes {
-            look(*pid, it.start_time, &mut it.program, &mut it.since);
+        self.strangers.retain(|pid, it| look(*pid, it.start_time, it.program, it.since));
+        for (pid, it) in &self.processes {
+            look(*pid, it.start_time, it.program, it.since);
         }
         let found = |(pid, start_time): (Pid, u64)| {
             let stat = procfs::process_stat(pid).ok().filter(|stat| stat.start_time == start_time)?;
@@ -189,7 +209,8 @@ impl Fleet {
     pub(crate) fn stranger(&mut self, of: Found) {
         if self.strangers.len() < KNOWN_MAX {
             let (start_time, program) = (of.start_time, program_of(of.pid));
-            let since = self.strangers.get(&of.pid).filter(|it| it.start_time == start_time).map(|it| it.since);
+            let known = self.strangers.get(&of.pid).filter(|it| it.start_time == start_time && it.program == program);
+            let since = known.map(|it| it.since);
             self.strangers.insert(of.pid, Stranger { start_time, program, since: since.unwrap_or_else(Instant::now) });
         }
     }
@@ -209,6 +230,11 @@ impl Fleet {
             .find(|process| matches!(process.place, Place::AtWork(at) | Place::Ending(at) if at == id))
     }
 
+    /// How many are read.
+    pub(crate) fn at_work(&self) -> usize {
+        self.processes.values().filter(|it| matches!(it.place, Place::AtWork(_))).count()
+    }
+
     /// Those that are not read, and have ended.
     pub(crate) fn forget_dead(&mut self) {
         self.processes.retain(|pid, process| {
@@ -219,6 +245,17 @@ impl Fleet {
 }
 
 impl Process {
+    /// Another program is another service: nothing that was said of the one before, or by it, holds.
+    pub(crate) fn is_another_program(&mut self) {
+        (self.client, self.decided) = (None, None);
+        (self.forced, self.since) = (Forced::No, Instant::now());
+    }
+
+    /// The DSNs that it has itself, counted or not.
+    pub(crate) fn own_dsns(&self) -> impl Iterator<Item = &Secret> {
+        self.environment_dsn.iter().chain(self.client.as_ref().and_then(|client| client.dsn.as_ref()))
+    }
+
     /// What a process is told of itself is another.
     pub(crate) fn has_changed(&mut self) {
         self.change += 1;

@@ -15,7 +15,7 @@ mod verdict;
 use std::{
     os::fd::AsFd,
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicU64},
     time::{Duration, Instant},
 };
 
@@ -65,6 +65,8 @@ struct Daemon {
     outlets: Outlets,
     hours: Arc<Hours>,
     budget: Budget,
+    /// CPU time of the thread that serves the control socket, nanoseconds.
+    control_cpu: Arc<AtomicU64>,
     accounts: Accounts,
     manager: Manager,
     started: Instant,
@@ -111,6 +113,7 @@ pub fn daemon(arguments: &DaemonArguments) -> Result<u8, Failure> {
         fleet: Fleet::new(),
         outlets: Outlets::default(),
         hours,
+        control_cpu: Arc::clone(&asks.cpu),
         budget: Budget::new(conduct::limits(&loaded.settings)),
         accounts: Accounts::default(),
         manager: Manager::new(),

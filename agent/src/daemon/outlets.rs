@@ -24,6 +24,8 @@ const DSNS_MAX: usize = 64;
 pub(crate) struct Outlets {
     shippers: BTreeMap<String, Arc<Shipper>>,
     local: Option<Arc<Local>>,
+    /// What those came to that are closed.
+    past: Status,
 }
 
 /// Where a target's chunks and journals go.
@@ -67,7 +69,13 @@ impl Outlets {
         if let Some(shipper) = self.shippers.get(&name) {
             return Ok(Ways { outlet: Outlet::Ship(Arc::clone(shipper)), journals });
         }
-        anyhow::ensure!(self.shippers.len() < DSNS_MAX, "targets have more than {DSNS_MAX} DSNs");
+        if self.shippers.len() >= DSNS_MAX {
+            self.close_unused();
+        }
+        anyhow::ensure!(
+            self.shippers.len() < DSNS_MAX,
+            "targets have {DSNS_MAX} other DSNs, which are all a daemon may have"
+        );
         let shipper = Arc::new(Shipper::start(ship).context("cannot ship to the target's DSN")?);
         let outlet = Outlet::Ship(Arc::clone(&shipper));
         if let Some(journals) = journals.clone() {
@@ -75,6 +83,19 @@ impl Outlets {
         }
         self.shippers.insert(name, shipper);
         Ok(Ways { outlet, journals })
+    }
+
+    /// Closes senders that no target has any more and for which nothing waits.
+    fn close_unused(&mut self) {
+        let Self { shippers, past, .. } = self;
+        shippers.retain(|_, shipper| {
+            let status = shipper.status();
+            let is_used = Arc::strong_count(shipper) > 1 || status.waiting > 0;
+            if !is_used {
+                add(past, Status { last_error: None, ..status });
+            }
+            is_used
+        });
     }
 
     fn local(&mut self, settings: &Settings, naming: &Naming) -> anyhow::Result<Ways> {
@@ -99,16 +120,8 @@ impl Outlets {
 
     /// How shipping goes, summed over the DSNs.
     pub(crate) fn status(&self) -> Status {
-        let mut sum = Status::default();
-        for shipper in self.shippers.values() {
-            let status = shipper.status();
-            sum.sent += status.sent;
-            sum.waiting += status.waiting;
-            sum.waiting_bytes += status.waiting_bytes;
-            sum.refused += status.refused;
-            sum.given_up += status.given_up;
-            sum.last_error = status.last_error.or(sum.last_error);
-        }
+        let mut sum = self.past.clone();
+        self.shippers.values().for_each(|shipper| add(&mut sum, shipper.status()));
         sum
     }
 
@@ -125,4 +138,13 @@ impl Outlets {
             }
         });
     }
+}
+
+fn add(sum: &mut Status, status: Status) {
+    sum.sent += status.sent;
+    sum.waiting += status.waiting;
+    sum.waiting_bytes += status.waiting_bytes;
+    sum.refused += status.refused;
+    sum.given_up += status.given_up;
+    sum.last_error = status.last_error.or(sum.last_error.take());
 }

@@ -1,16 +1,18 @@
 //! What is done once a second: what we cost, who is read less for it, what is told to systemd, and the figures for `status` and
 //! Prometheus.
 
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::{collections::BTreeMap, fmt::Write as _, sync::atomic::Ordering};
 
-use sampler::{TargetId, sys::process_cpu_ns};
+use sampler::{
+    TargetId,
+    sys::{process_cpu_ns, thread_cpu_ns},
+};
 use serde_json::{Value, json};
 use tracing::{info, warn};
 
 use super::{
     Daemon,
     budget::{Second, Turn},
-    fleet::Place,
 };
 use crate::pipeline::SessionProgress;
 
@@ -21,27 +23,48 @@ const SAVE_EVERY: u32 = 60;
 #[derive(Debug, Default)]
 pub(super) struct Accounts {
     at_ns: u64,
-    cpu_ns: u64,
+    cpu: Cpu,
+    /// The profile hours of the month allowed to begin.
+    pub(super) may_begin: bool,
     seconds: u32,
     sessions: BTreeMap<TargetId, SessionProgress>,
     /// Counters of sessions that have ended are in these.
     status: String,
 }
 
+/// Our CPU time so far, nanoseconds.
+#[derive(Clone, Copy, Debug, Default)]
+struct Cpu {
+    /// All of it, but for names: they have a pace of their own, and come in bursts that reading less would not help.
+    host: u64,
+    /// Of it what no target costs by being read: finding processes, first looks at them, answering.
+    other: u64,
+}
+
 impl Daemon {
     pub(super) fn second(&mut self) {
         let now_ns = sampler::sys::monotonic_ns();
-        // Names have a pace of their own, and come in bursts that reading less would not help.
-        let cpu_ns = process_cpu_ns().saturating_sub(self.naming.cpu_ns());
+        let cpu = Cpu {
+            host: process_cpu_ns().saturating_sub(self.naming.cpu_ns()),
+            other: thread_cpu_ns() + self.sampler.attach_cpu_ns() + self.control_cpu.load(Ordering::Relaxed),
+        };
         let sessions = self.pipeline.sessions();
         let span_ns = now_ns.saturating_sub(self.accounts.at_ns).max(1);
         #[allow(clippy::cast_precision_loss, reason = "shares of a second")]
         let share = |ns: u64| ns as f64 / span_ns as f64;
         if self.accounts.at_ns > 0 {
-            let host = share(cpu_ns.saturating_sub(self.accounts.cpu_ns));
+            let host = share(cpu.host.saturating_sub(self.accounts.cpu.host));
+            let other = share(cpu.other.saturating_sub(self.accounts.cpu.other));
+            // What sessions are told to cost adds up to all that we use, names too.
+            let agent_cpu = |id: &TargetId, now: &SessionProgress| {
+                let before = self.accounts.sessions.get(id).map_or(0, |before| before.agent_cpu_us);
+                share(now.agent_cpu_us.saturating_sub(before) * 1000)
+            };
+            let told: f64 = sessions.iter().map(|(id, now)| agent_cpu(id, now)).sum();
+            let by_targets = if told > 0.0 { ((host - other).max(0.0) / told).min(1.0) } else { 0.0 };
             let cost = |(id, now): (&TargetId, &SessionProgress)| {
                 let before = self.accounts.sessions.get(id).cloned().unwrap_or_default();
-                let cpu = share(now.agent_cpu_us.saturating_sub(before.agent_cpu_us) * 1000);
+                let cpu = agent_cpu(id, now) * by_targets;
                 let stopped = share(now.stopped_us.saturating_sub(before.stopped_us) * 1000);
                 (*id, Second { cpu, stopped })
             };
@@ -55,13 +78,14 @@ impl Daemon {
             self.hours.save();
         }
         self.fleet.forget_dead();
+        self.hours_allow();
         self.hold_back(rss_bytes());
         let status = self.line();
         if status != self.accounts.status {
             self.manager.status(&status);
         }
         self.accounts.at_ns = now_ns;
-        self.accounts.cpu_ns = cpu_ns;
+        self.accounts.cpu = cpu;
         self.accounts.seconds = seconds;
         self.accounts.sessions = sessions;
         self.accounts.status = status;
@@ -94,7 +118,7 @@ impl Daemon {
     /// For `systemctl status`.
     fn line(&self) -> String {
         let all = self.fleet.processes.len();
-        let attached = self.fleet.processes.values().filter(|it| matches!(it.place, Place::AtWork(_))).count();
+        let attached = self.fleet.at_work();
         let running = self.accounts.sessions.values().filter(|session| session.running.is_some()).count();
         format!("{all} processes of targets, {attached} attached, {running} running")
     }
@@ -113,7 +137,7 @@ impl Daemon {
             "targets": self.fleet.processes.len(),
             "cost": {
                 "naming_cpu_ms": self.naming.cpu_ns() / 1_000_000,
-                "cpu_share": (self.budget.host_cpu() * 10_000.0).round() / 10_000.0,
+                "cpu_share": (self.budget.measured() * 10_000.0).round() / 10_000.0,
                 "cpu_share_limit": self.budget.limits.host_cpu,
                 "target_stop_share_limit": self.budget.limits.target_stop,
                 "cpu_ms": process_cpu_ns() / 1_000_000,

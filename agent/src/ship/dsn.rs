@@ -4,6 +4,7 @@
 use std::{fmt, str::FromStr};
 
 use reqwest::{Url, header::HeaderValue};
+use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
 /// A parsed DSN: `{scheme}://{key}[:{secret}]@{host}[:{port}]{path}/{project}`.
@@ -76,11 +77,14 @@ impl Dsn {
         self.https
     }
 
-    /// The name of the folder where chunks for this DSN wait: two DSNs never share one, and it gives away no key.
+    /// The name of the folder where chunks for this DSN wait, and of its sender. It gives away no key, and two DSNs never share one:
+    /// whoever may choose a DSN must not get what is meant for another. So half a SHA-256, not a check sum.
     pub fn folder_name(&self) -> String {
         let whole = format!("{} {} {}", self.base, self.key, self.project);
         let host: String = self.host.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '.' }).collect();
-        format!("{host}-{}-{:08x}", self.project, crc32fast::hash(whole.as_bytes()))
+        let mut hash = Sha256::digest(whole.as_bytes()).to_vec();
+        hash.truncate(16);
+        format!("{host}-{}-{}", self.project, hex::encode(hash))
     }
 
     /// A text of someone else's (an answer's body) without the key and the secret.
@@ -221,6 +225,6 @@ mod tests {
         let shown = format!("{dsn} {dsn:?} {} {:?}", dsn.folder_name(), dsn.auth("a/1"));
         assert!(!shown.contains(KEY) && !shown.contains("5ec4e7"), "{shown}");
         assert_eq!(dsn.redact(&format!("no key {KEY} with 5ec4e7")), "no key *** with ***");
-        assert_eq!(dsn.folder_name(), "host-42-d2ed3006");
+        assert_eq!(dsn.folder_name(), "host-42-a18fd8ca6da863faad8fa3a299cacfd2");
     }
 }

@@ -33,7 +33,7 @@
 //! # Answers
 //! | answer | the chunk | then |
 //! |---|---|---|
-//! | 2xx | leaves the spool | the next, 100 ms later |
+//! | 2xx | leaves the spool | the next: at once as chunks come, up to 100 ms later where a backlog is sent |
 //! | none, 5xx, 3xx | waits, is sent again with the same bytes | a random part of 1, 2, 4 ... 60 s; no end while the spool's bounds hold |
 //! | 429 or `X-Sentry-Rate-Limits`, up to 5 min | waits | sent again when the limit ends |
 //! | the same, longer | thrown away and counted, so are all others | [`Shipper::paused`] until the limit ends |

@@ -21,6 +21,11 @@ use super::{
 /// The doubling of waits ends here; the longest wait is reached long before.
 const DOUBLINGS_MAX: u32 = 16;
 
+/// A chunk that ended so lately is no backlog.
+const FRESH: Duration = Duration::from_secs(10);
+/// Pauses between the chunks of a backlog come to this at most, however many they are.
+const BACKLOG_MAX: Duration = Duration::from_secs(10);
+
 pub(super) struct Worker {
     shared: Arc<Shared>,
     sender: Sender,
@@ -208,7 +213,7 @@ impl Worker {
                     self.shared.state().status.sent += 1;
                 }
                 self.shared.state().status.last_error = None;
-                self.succeed();
+                self.succeed(held);
             }
             // It waits in the spool, and the limits say how long, or that it is thrown away.
             Outcome::Limited => self.limited(held),
@@ -216,7 +221,7 @@ impl Worker {
                 if let Some(held) = held {
                     self.refuse(held, &answer);
                 }
-                self.succeed();
+                self.succeed(held);
             }
             Outcome::Failed { why, not_before } => self.fail(&why, not_before),
         }
@@ -252,12 +257,18 @@ impl Worker {
         }
     }
 
-    fn succeed(&mut self) {
+    fn succeed(&mut self, held: Option<&Held>) {
         if self.failures > 0 {
             info!(after = self.failures, "The server answers again.");
         }
         self.failures = 0;
-        self.not_before = Instant::now().checked_add(self.shared.settings.pace);
+        self.not_before = Instant::now().checked_add(self.pause(held));
+    }
+
+    fn pause(&self, held: Option<&Held>) -> Duration {
+        let ended = Duration::from_nanos(held.map_or(0, |held| held.header.end_unix_ns));
+        let age = Duration::from_secs_f64(unix_seconds()).saturating_sub(ended);
+        pause(self.shared.settings.pace, age, self.shared.spool().waiting().0)
     }
 
     /// Waits longer after each failure, a random part of a doubling time, and not less than a server asked for.
@@ -299,6 +310,28 @@ fn random_part(whole: Duration) -> Duration {
     Duration::from_nanos(u64::try_from(random % nanos.saturating_add(1)).unwrap_or(0))
 }
 
+/// Until the next chunk, after one of an age while so many wait: nothing while chunks are sent as they come, of however many
+/// processes they are; the pace where a backlog is sent, and less where so much waits that more would come than goes.
+fn pause(pace: Duration, age: Duration, waiting: usize) -> Duration {
+    if age < FRESH {
+        return Duration::ZERO;
+    }
+    pace.min(BACKLOG_MAX / u32::try_from(waiting).unwrap_or(u32::MAX).max(1))
+}
+
 fn unix_seconds() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Check the pause for chunks as they come, for a small backlog and for large ones.
+    #[test]
+    fn pauses() {
+        let of = |age, waiting| pause(Duration::from_millis(100), Duration::from_secs(age), waiting).as_micros();
+        let found = [of(3, 0), of(3, 5000), of(60, 0), of(60, 100), of(60, 1000), of(3600, 100_000)];
+        assert_eq!(found, [0, 0, 100_000, 100_000, 10_000, 100]);
+    }
 }

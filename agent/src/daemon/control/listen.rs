@@ -10,14 +10,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use axum::{Router, extract::Request};
+use axum::{Router, extract::Request, http::HeaderValue};
 use hyper::{body::Incoming, server::conn::http1};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{UnixListener, UnixStream};
 use tower::ServiceExt as _;
 use tracing::{debug, warn};
 
-use super::peer::Peer;
+use super::{peer::Peer, throttle::Throttle, told::Refusal};
 
 /// Of one process: its client has one, and one that waits for changes.
 const OF_PROCESS_MAX: usize = 4;
@@ -32,6 +32,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// An agent that was killed is gone within this time; until then it seems to listen.
 const DYING_MAX: Duration = Duration::from_secs(1);
 const DYING_LOOK: Duration = Duration::from_millis(20);
+/// Between two that are refused for the number of connections.
+const REFUSED_PAUSE: Duration = Duration::from_millis(1);
 /// A request line with headers.
 const HEADER_BYTES_MAX: usize = 8 << 10;
 
@@ -124,7 +126,7 @@ impl Drop for Seat {
 /// Takes connections for ever.
 pub(crate) async fn serve(socket: Socket, app: Router) -> io::Result<()> {
     let listener = UnixListener::from_std(socket.listener.try_clone()?)?;
-    let open = Arc::new(Open::default());
+    let (open, throttle) = (Arc::new(Open::default()), Arc::new(Throttle::default()));
     let mut refused = 0_u64;
     loop {
         let stream = match listener.accept().await {
@@ -137,8 +139,10 @@ pub(crate) async fn serve(socket: Socket, app: Router) -> io::Result<()> {
         };
         let Some(peer) = Peer::of(&stream) else { continue };
         if let Some(seat) = open.seat(peer) {
-            tokio::spawn(run(stream, seat, app.clone()));
+            tokio::spawn(run(stream, seat, app.clone(), Arc::clone(&throttle)));
         } else {
+            // Whoever connects again and again does not get all of our time.
+            tokio::time::sleep(REFUSED_PAUSE).await;
             refused += 1;
             if refused.is_power_of_two() {
                 warn!(
@@ -152,11 +156,23 @@ pub(crate) async fn serve(socket: Socket, app: Router) -> io::Result<()> {
     }
 }
 
-async fn run(stream: UnixStream, seat: Seat, app: Router) {
+async fn run(stream: UnixStream, seat: Seat, app: Router, throttle: Arc<Throttle>) {
     let peer = seat.1;
+    // A connection counts as a request: making one costs as much.
+    tokio::time::sleep(throttle.wait(peer, Instant::now())).await;
     let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(peer);
-        app.clone().oneshot(request.map(axum::body::Body::new) as Request)
+        let (app, throttle) = (app.clone(), Arc::clone(&throttle));
+        async move {
+            tokio::time::sleep(throttle.wait(peer, Instant::now())).await;
+            if peer.is_still() {
+                return app.oneshot(request.map(axum::body::Body::new) as Request).await;
+            }
+            let hint = "it has another program or user now; connect again";
+            let mut refused = super::refuse(&Refusal::new(403, "the process that asks is not what connected", hint));
+            refused.headers_mut().insert("connection", HeaderValue::from_static("close"));
+            Ok(refused)
+        }
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(SILENT_MAX).max_buf_size(HEADER_BYTES_MAX);
@@ -168,13 +184,7 @@ async fn run(stream: UnixStream, seat: Seat, app: Router) {
 
 #[cfg(test)]
 mod tests {
-    use profile::id::Pid;
-
-    use super::*;
-
-    fn peer(pid: i32, user: u32) -> Peer {
-        Peer { pid: Pid(pid), start_time: 0, user }
-    }
+    use super::{super::peer::tests::peer, *};
 
     /// Check that a process and a user have bounds of their own, that root always gets in, and that room comes back.
     #[test]

@@ -3,24 +3,33 @@
 
 mod listen;
 pub(crate) mod peer;
+mod throttle;
 pub(crate) mod told;
 
 use std::{
     net::TcpListener,
     path::Path,
-    sync::{Arc, mpsc},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc,
+    },
     time::Duration,
 };
 
 use anyhow::Context;
 use axum::{
     Extension, Json, Router,
-    extract::{Path as PathOf, Query, Request, State},
+    extract::{
+        Path as PathOf, Query, Request, State,
+        rejection::{PathRejection, QueryRejection},
+    },
     http::StatusCode,
     response::{IntoResponse, Response},
     routing::{get, post},
 };
 use nix::sys::eventfd::EventFd;
+use sampler::sys::thread_cpu_ns;
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::oneshot;
@@ -49,6 +58,10 @@ struct Desk {
     asks: mpsc::SyncSender<Ask>,
     bell: Arc<EventFd>,
     shelf: Arc<Shelf>,
+    /// How often somebody asked for what only root may.
+    refused: Arc<AtomicU64>,
+    /// CPU time of the thread that serves, nanoseconds.
+    cpu: Arc<AtomicU64>,
 }
 
 /// Requests that wait for the main thread at most.
@@ -59,6 +72,8 @@ const ASKS_MAX: usize = 1024;
 pub(crate) struct Asks {
     pub(crate) asks: mpsc::Receiver<Ask>,
     pub(crate) bell: Arc<EventFd>,
+    /// CPU time of the thread that serves, nanoseconds.
+    pub(crate) cpu: Arc<AtomicU64>,
 }
 
 /// Starts the thread that serves the socket at `path` and, if wanted, metrics in Prometheus' text format at an address.
@@ -71,13 +86,15 @@ pub(crate) fn start(path: &Path, metrics: Option<std::net::SocketAddr>, shelf: A
             .context("cannot make an event descriptor")?,
     );
     let (asks, received) = mpsc::sync_channel(ASKS_MAX);
-    let desk = Desk { asks, bell: Arc::clone(&bell), shelf };
+    let cpu = Arc::new(AtomicU64::new(0));
+    let desk = Desk { asks, bell: Arc::clone(&bell), shelf, refused: Arc::default(), cpu: Arc::clone(&cpu) };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start the control thread")?;
     let serve = move || {
         let ended = runtime.block_on(async move {
+            tokio::spawn(tell_cpu(Arc::clone(&desk.cpu)));
             if let Some(listener) = metrics {
                 tokio::spawn(serve_metrics(listener, desk.clone()));
             }
@@ -91,7 +108,16 @@ pub(crate) fn start(path: &Path, metrics: Option<std::net::SocketAddr>, shelf: A
         .name("sp-control".to_owned())
         .spawn(serve)
         .context("cannot start the control thread")?;
-    Ok(Asks { asks: received, bell })
+    Ok(Asks { asks: received, bell, cpu })
+}
+
+/// What serving costs is nothing that a target costs.
+async fn tell_cpu(cpu: Arc<AtomicU64>) {
+    let mut second = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        second.tick().await;
+        cpu.store(thread_cpu_ns(), Ordering::Relaxed);
+    }
 }
 
 fn listen_for_metrics(address: std::net::SocketAddr) -> anyhow::Result<TcpListener> {
@@ -192,7 +218,20 @@ impl Wait {
     }
 }
 
-async fn look(State(desk): State<Desk>, Extension(peer): Extension<Peer>, Query(wait): Query<Wait>) -> Response {
+/// A query or part of a path that is not what it should be.
+fn no(rejection: impl std::fmt::Display) -> Response {
+    refuse(&Refusal::new(400, rejection.to_string(), "docs/control.md says what there may be"))
+}
+
+async fn look(
+    State(desk): State<Desk>,
+    Extension(peer): Extension<Peer>,
+    wait: Result<Query<Wait>, QueryRejection>,
+) -> Response {
+    let Query(wait) = match wait {
+        Ok(wait) => wait,
+        Err(rejection) => return no(rejection),
+    };
     let deadline = tokio::time::Instant::now() + wait.limit();
     let ask = || async { desk.ask(|reply| Ask::Look(peer, reply)).await.and_then(|looked| looked) };
     let first = ask().await;
@@ -213,11 +252,13 @@ async fn look(State(desk): State<Desk>, Extension(peer): Extension<Peer>, Query(
 async fn fetch(
     State(desk): State<Desk>,
     Extension(peer): Extension<Peer>,
-    PathOf(id): PathOf<String>,
-    Query(wait): Query<Wait>,
+    id: Result<PathOf<Uuid>, PathRejection>,
+    wait: Result<Query<Wait>, QueryRejection>,
 ) -> Response {
-    let Ok(id) = Uuid::parse_str(&id) else {
-        return refuse(&Refusal::new(400, "this is no profile id", "32 hex digits"));
+    let (id, wait) = match (id, wait) {
+        (Ok(PathOf(id)), Ok(Query(wait))) => (id, wait),
+        (Err(rejection), _) => return no(rejection),
+        (_, Err(rejection)) => return no(rejection),
     };
     match desk.shelf.fetch(peer.pid, id, wait.limit()).await {
         Fetched::Made(Made::Profile(profile)) => ([("content-type", "application/json")], profile).into_response(),
@@ -245,10 +286,14 @@ async fn run_self(state: State<Desk>, Extension(peer): Extension<Peer>, start: b
 async fn run_other(
     state: State<Desk>,
     Extension(peer): Extension<Peer>,
-    PathOf(pid): PathOf<i32>,
+    pid: Result<PathOf<i32>, PathRejection>,
     start: bool,
 ) -> Response {
-    match only_root(peer) {
+    let PathOf(pid) = match pid {
+        Ok(pid) => pid,
+        Err(rejection) => return no(rejection),
+    };
+    match only_root(&state, peer) {
         Ok(()) => run(state, peer, pid, start).await,
         Err(refusal) => refuse(&refusal),
     }
@@ -261,32 +306,35 @@ async fn run(State(desk): State<Desk>, peer: Peer, pid: i32, start: bool) -> Res
     }
 }
 
-fn only_root(peer: Peer) -> Result<(), Refusal> {
+fn only_root(desk: &Desk, peer: Peer) -> Result<(), Refusal> {
     if peer.may_do_all() {
         return Ok(());
     }
-    warn!(pid = peer.pid.0, user = peer.user, "A process asked for what only root may; refused.");
+    let refused = desk.refused.fetch_add(1, Ordering::Relaxed) + 1;
+    if refused.is_power_of_two() {
+        warn!(pid = peer.pid.0, user = peer.user, refused, "A process asked for what only root may; refused.");
+    }
     Err(Refusal::new(
         403,
         "only root may do that",
-        "ask as root (sudo) or as the agent's own user; a process may act on itself alone: /v1/self",
+        "ask as root (sudo) or as the agent's own user, and not from another container; a process may act on itself alone: /v1/self",
     ))
 }
 
 async fn status(State(desk): State<Desk>, Extension(peer): Extension<Peer>) -> Response {
-    told(peer, desk.ask(Ask::Status)).await
+    told(&desk, peer, desk.ask(Ask::Status)).await
 }
 
 async fn targets(State(desk): State<Desk>, Extension(peer): Extension<Peer>) -> Response {
-    told(peer, desk.ask(Ask::Targets)).await
+    told(&desk, peer, desk.ask(Ask::Targets)).await
 }
 
 async fn reload(State(desk): State<Desk>, Extension(peer): Extension<Peer>) -> Response {
-    told(peer, async { desk.ask(Ask::Reload).await.and_then(|done| done) }).await
+    told(&desk, peer, async { desk.ask(Ask::Reload).await.and_then(|done| done) }).await
 }
 
-async fn told(peer: Peer, asked: impl Future<Output = Result<serde_json::Value, Refusal>>) -> Response {
-    if let Err(refusal) = only_root(peer) {
+async fn told(desk: &Desk, peer: Peer, asked: impl Future<Output = Result<serde_json::Value, Refusal>>) -> Response {
+    if let Err(refusal) = only_root(desk, peer) {
         return refuse(&refusal);
     }
     match asked.await {

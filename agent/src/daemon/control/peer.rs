@@ -3,8 +3,10 @@
 use std::os::fd::AsFd;
 
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
-use profile::id::Pid;
+use profile::id::{Pid, Tid};
 use sampler::procfs;
+
+use crate::facts::{Program, program_of};
 
 /// The process at the other end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -15,6 +17,11 @@ pub(crate) struct Peer {
     pub(crate) start_time: u64,
     /// In our user namespace.
     pub(crate) user: u32,
+    /// It is in our own pid namespace, not in one below it.
+    is_near: bool,
+    /// What it ran as it connected, and as whom: an exec may give it rights that it had not, while another process still has its
+    /// end of the connection.
+    ran: (Option<Program>, Option<[u32; 3]>),
 }
 
 impl Peer {
@@ -23,29 +30,50 @@ impl Peer {
         let credentials = getsockopt(stream, PeerCredentials).ok()?;
         let pid = Pid(credentials.pid());
         let start_time = if pid.0 > 0 { procfs::process_stat(pid).ok()?.start_time } else { 0 };
-        Some(Self { pid, start_time, user: credentials.uid() })
+        let is_near = procfs::namespace_pids(pid, Tid(pid.0)).len() == 1;
+        Some(Self { pid, start_time, user: credentials.uid(), is_near, ran: runs(pid) })
     }
 
-    /// Root, and whoever we run as ourselves.
+    /// Root, and whoever we run as ourselves; not that of a container, to which no more than itself belongs.
     pub(crate) fn may_do_all(self) -> bool {
-        self.user == 0 || self.user == nix::unistd::geteuid().as_raw()
+        self.is_near && (self.user == 0 || self.user == nix::unistd::geteuid().as_raw())
+    }
+
+    /// Whether it is still the same process, with the same program and rights.
+    pub(crate) fn is_still(self) -> bool {
+        let lives = || procfs::process_stat(self.pid).is_ok_and(|stat| stat.start_time == self.start_time);
+        self.pid.0 == 0 || (lives() && runs(self.pid) == self.ran)
     }
 }
 
+/// What a process runs, and as whom.
+fn runs(pid: Pid) -> (Option<Program>, Option<[u32; 3]>) {
+    (program_of(pid), procfs::users(pid, Tid(pid.0)))
+}
+
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::os::unix::net::UnixStream;
 
     use super::*;
 
-    /// Check that the peer of our own pair of sockets is ourselves.
+    /// One that is not there.
+    pub(crate) fn peer(pid: i32, user: u32) -> Peer {
+        Peer { pid: Pid(pid), start_time: 0, user, is_near: true, ran: (None, None) }
+    }
+
+    /// Check that the peer of our own pair of sockets is ourselves, and that one with another program, other rights or another
+    /// beginning is not.
     #[test]
     fn ourselves() {
         let (one, _other) = UnixStream::pair().unwrap();
         let own = Pid(i32::try_from(std::process::id()).unwrap());
-        let start_time = procfs::process_stat(own).unwrap().start_time;
         let peer = Peer::of(&one).unwrap();
-        assert_eq!(peer, Peer { pid: own, start_time, user: nix::unistd::geteuid().as_raw() });
-        assert!(peer.may_do_all());
+        assert_eq!((peer.pid, peer.user), (own, nix::unistd::geteuid().as_raw()));
+        assert!(peer.may_do_all() && peer.is_still());
+        assert!(!Peer { is_near: false, ..peer }.may_do_all());
+        assert!(!Peer { start_time: peer.start_time + 1, ..peer }.is_still());
+        assert!(!Peer { ran: (Some((0, 0)), peer.ran.1), ..peer }.is_still());
+        assert!(!Peer { ran: (peer.ran.0, Some([1, 0, 0])), ..peer }.is_still());
     }
 }

@@ -1,8 +1,9 @@
 //! The daemon as its operator has it: targets by the settings file, decisions, start and stop, reload, a restart, the budget, and a control
 //! socket that is attacked. What programs say themselves is `samples`.
 
-#[path = "shared/receiver.rs"]
+#[path = "../shared/receiver.rs"]
 mod receiver;
+mod speakers;
 
 use std::{
     collections::BTreeMap,
