@@ -14,6 +14,10 @@ fn run(overlay: Option<&Path>, files: &[&str]) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("clients/python");
     let mut command = Command::new(&python.path);
     command.args(["-W", "ignore", "-m", "pytest", "-q", "-p", "no:cacheprovider"]).args(files).current_dir(folder);
+    // They wait most of the time: side by side, where pytest-xdist is there.
+    if with_module("xdist").is_some() {
+        command.args(["-n", "4"]);
+    }
     command.env("PYTHONDONTWRITEBYTECODE", "1").envs(overlay.map(|folder| ("PYTHONPATH", folder)));
     let output = command.output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);

@@ -5,6 +5,8 @@
 A child process for each variant, all with the same SDK and a transport that throws everything away; they take turns, a
 batch each, so that a busy machine is busy for all of them. A transaction is a root span with two children; its time is the CPU
 time of its thread. "plain" is sentry-sdk without profiling, "sdk" with its own profiler. A stand-in of the agent answers.
+"no-op" is a profiler that does nothing in the place where sentry-sdk has its own: what sentry-sdk itself does for any profiler (ids on
+spans, the profile's place on the scope and in the envelope). What this package adds is what is added beyond that.
 Then what this package's own code takes by itself, without the SDK around it: more exact, as it is the best of many loops.
 """
 
@@ -27,10 +29,59 @@ VARIANTS = {
     "installed, unsampled": (True, {"profile_session_sample_rate": 0.0}),
     "manual, running": (True, {"profile_session_sample_rate": 1.0}),
     "lifecycle trace": (True, {"profile_session_sample_rate": 1.0, "profile_lifecycle": "trace"}),
+    "no-op: lifecycle trace": (False, {}),
     "transaction": (True, {"profiles_sample_rate": 1.0}),
+    "no-op: transaction": (False, {}),
     "sdk: lifecycle trace": (False, {"profile_session_sample_rate": 1.0, "profile_lifecycle": "trace"}),
     "sdk: transaction": (False, {"profiles_sample_rate": 1.0}),
 }
+
+#: What is compared at the end: a variant of this package, and that of the same paths of the SDK with a profiler that does nothing.
+BEYOND = {"lifecycle trace": "no-op: lifecycle trace", "transaction": "no-op: transaction"}
+
+
+def profile_nothing(name):
+    """A profiler that does nothing, as little as sentry-sdk takes for one."""
+    import sentry_sdk.scope
+    from sentry_sdk.profiler import continuous_profiler, transaction_profiler
+
+    class Scheduler:
+        profiler_id = "0" * 32
+
+        def is_auto_start_enabled(self):
+            return False
+
+        def auto_start(self):
+            return self
+
+        def nothing(self):
+            pass
+
+        stop = manual_start = manual_stop = teardown = nothing
+
+    class Profile(transaction_profiler.Profile):
+        def __init__(self, sampled, start_ns):
+            self.sampled = sampled
+            self._hub = None
+
+        def _set_initial_sampling_decision(self, sampling_context):
+            pass
+
+        def start(self):
+            pass
+
+        stop = start
+
+        def valid(self):
+            return True
+
+        def to_json(self, event_opt, options):
+            return {}
+
+    if name == "no-op: lifecycle trace":
+        continuous_profiler._scheduler = Scheduler()
+    elif name == "no-op: transaction":
+        sentry_sdk.scope.Profile = Profile
 
 
 def child(name):
@@ -46,7 +97,10 @@ def child(name):
         def capture_envelope(self, envelope):
             pass
 
-    sentry_sdk.init(dsn="http://k@127.0.0.1:9/1", transport=Nowhere, traces_sample_rate=1.0, **options)
+    # The integrations that are found by themselves depend on what else is installed.
+    fixed = {"transport": Nowhere, "traces_sample_rate": 1.0, "auto_enabling_integrations": False}
+    sentry_sdk.init(dsn="http://k@127.0.0.1:9/1", **fixed, **options)
+    profile_nothing(name)
     sentry_sdk.profiler.start_profiler()
     for line in sys.stdin:
         took = []
@@ -85,6 +139,7 @@ def main(rounds):
         for name in VARIANTS
     }
     took = {name: [] for name in VARIANTS}
+    batches = {name: [] for name in VARIANTS}
     for number in range(rounds + 11):
         for name, process in children.items():
             process.stdin.write("{}\n".format(BATCH))
@@ -92,6 +147,7 @@ def main(rounds):
             batch = json.loads(process.stdout.readline())
             if number > 10:  # the first ones warm up
                 took[name] += batch
+                batches[name].append(statistics.median(batch))
     for process in list(children.values()) + [agent]:
         process.stdin.close()
         process.wait()
@@ -103,6 +159,15 @@ def main(rounds):
     for name, values in took.items():
         median = statistics.median(values)
         print("{:24} {:10.1f} {:+10.1f} {:10.1f}".format(name, median, median - plain, sorted(values)[len(values) // 10]))
+
+    def beyond(name, other):
+        """Of the same rounds, so that what the machine did meanwhile is in neither."""
+        return statistics.median(a - b for a, b in zip(batches[name], batches[other]))
+
+    for name, nothing in BEYOND.items():
+        sdk, both = beyond(nothing, "plain"), beyond(name, "plain")
+        line = "{}: sentry-sdk's own path with a no-op profiler {:+.1f} us, with this package {:+.1f} us: of this package {:+.1f} us"
+        print(line.format(name, sdk, both, beyond(name, nothing)))
 
 
 def alone():

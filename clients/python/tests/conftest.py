@@ -49,21 +49,50 @@ class Ran:
         return [line[len("sentry_profiled: ") :] for line in self.stderr.splitlines() if line.startswith("sentry_profiled: ")]
 
 
+#: In front of every program: `look()` returns when the stand-in has read the board, and `until()` when a condition holds. Under gevent,
+#: the second lets other greenlets run. The SDK's own sampler, if it is at work, may need some time to have anything.
+HELPERS = """
+def look():
+    import _socket, os
+    connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+    try:
+        connection.connect(os.environ["SENTRY_PROFILED_CONTROL"] + ".look")
+        connection.recv(1)
+    except OSError:  # the agent is not there
+        pass
+    finally:
+        connection.close()
+def until(condition):
+    import time
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.005)
+def sampled_by_the_sdk():
+    import sentry_sdk, time
+    time.sleep(0.1)
+    profile = sentry_sdk.get_isolation_scope().profile
+    return profile is None or not profile.sampled or profile.unique_samples > 2
+"""
+
+#: `init` without the integrations that are found by themselves: to import those takes as long as all the rest. Where a test is not about
+#: how long something waits, that is long: the machine may be busy.
 PRELUDE = """
 import logging, os, sys, json, time, threading
 logging.basicConfig(format="%(name)s: %(message)s", level=logging.WARNING)
 import sentry_profiled
 sentry_profiled.install()
 import sentry_sdk
+import sentry_profiled.attach
+sentry_profiled.attach.HOLD = 20
 def init(**options):
-    sentry_sdk.init(dsn=os.environ["SENTRY_DSN"], **options)
+    options.setdefault("shutdown_timeout", 20)
+    sentry_sdk.init(dsn=os.environ["SENTRY_DSN"], auto_enabling_integrations=False, **options)
 """
-
 
 #: The stand-in looks at a board every few milliseconds, on a busy machine less often: its last look must not come after the end.
 POSTLUDE = """
-import time
-time.sleep(0.15)
+look()
 """
 
 
@@ -75,7 +104,7 @@ class Programs:
         variables = dict(os.environ, **self.environment)
         variables.update(environment)
         return subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-c", prelude + textwrap.dedent(code) + POSTLUDE],
+            [sys.executable, "-W", "ignore", "-c", HELPERS + prelude + textwrap.dedent(code) + POSTLUDE],
             env=variables,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -84,7 +84,7 @@ def test_the_registration_tells_what_the_code_set(run, agent, receiver):
 
 
 def test_what_the_environment_says_is_for_the_agent_to_read(run, agent, receiver):
-    run("sentry_sdk.init()", SENTRY_ENVIRONMENT="staging", SENTRY_RELEASE="shop@1")
+    run("sentry_sdk.init(auto_enabling_integrations=False)", SENTRY_ENVIRONMENT="staging", SENTRY_RELEASE="shop@1")
     assert agent.registered[0][1]["options"] == {}
 
 
@@ -116,12 +116,13 @@ def test_lifecycle_trace(run, agent, receiver):
     run(
         """
         init(traces_sample_rate=1.0, profile_session_sample_rate=1.0, profile_lifecycle="trace")
-        def request(name):
+        def request(name, together=1):
             with sentry_sdk.start_transaction(op="http.server", name=name):
-                time.sleep(0.1)
+                barriers[together].wait()
+        barriers = {n: threading.Barrier(n) for n in (1, 2)}
         request("alone")
         time.sleep(0.1)
-        threads = [threading.Thread(target=request, args=("both",)) for _ in range(2)]
+        threads = [threading.Thread(target=request, args=("both", 2)) for _ in range(2)]
         for thread in threads: thread.start()
         for thread in threads: thread.join()
         time.sleep(0.05)
@@ -159,7 +160,7 @@ def test_a_root_span_left_open_runs_to_the_end(run, agent):
         """
         init(traces_sample_rate=1.0, profile_session_sample_rate=1.0, profile_lifecycle="trace")
         sentry_sdk.start_transaction(name="a").__enter__()
-        time.sleep(0.15)
+        look()
         os._exit(0)
         """
     )
@@ -214,19 +215,21 @@ def test_streamed_spans(run, agent, receiver):
 def test_a_run_that_the_operator_starts_and_stops(run, agent, receiver):
     process = run.start(
         """
+        from sentry_sdk.profiler.continuous_profiler import get_profiler_id
         init(traces_sample_rate=1.0)
+        running = None
         for name in ("before", "during", "after"):
+            until(lambda: get_profiler_id() == running)
             with sentry_sdk.start_transaction(name=name):
                 pass
             print(name, flush=True)
-            sys.stdin.readline()
+            running = sys.stdin.readline().strip() or None
         """
     )
     assert process.stdout.readline() == "before\n"
     for running in ("ab" * 16, None):
         agent.change(process.pid, running=running)
-        time.sleep(0.3)
-        process.stdin.write("\n")
+        process.stdin.write((running or "") + "\n")
         process.stdin.flush()
         process.stdout.readline()
     run.finish(process, "\n")
@@ -240,6 +243,8 @@ def test_an_agent_that_restarts(run, agent):
         init(profile_session_sample_rate=1.0)
         sentry_sdk.profiler.start_profiler()
         print("started", flush=True)
+        until(lambda: sentry_profiled.stats()["state"] == "agent lost")
+        print("lost", flush=True)
         sys.stdin.readline()
         print(json.dumps(sentry_profiled.stats()))
         """
@@ -247,7 +252,7 @@ def test_an_agent_that_restarts(run, agent):
     process.stdout.readline()
     agent.wait_for(lambda: len(agent.windows()) == 1)
     agent.kill()
-    time.sleep(0.3)
+    assert process.stdout.readline() == "lost\n"
     agent.start()
     agent.wait_for(lambda: len(agent.windows()) == 2)
     ran = run.finish(process, "\n")
@@ -302,9 +307,9 @@ def test_install_after_init(run, agent, receiver):
         """
         import logging, os, sys, json, time, threading
         import sentry_sdk
-        sentry_sdk.init(os.environ["SENTRY_DSN"], traces_sample_rate=1.0, profile_session_sample_rate=1.0)
+        sentry_sdk.init(os.environ["SENTRY_DSN"], auto_enabling_integrations=False, traces_sample_rate=1.0, profile_session_sample_rate=1.0)
         sentry_sdk.profiler.start_profiler()
-        time.sleep(0.05)
+        until(sampled_by_the_sdk)
         import sentry_profiled
         sentry_profiled.install()
         with sentry_sdk.start_transaction(name="a"):
@@ -329,9 +334,8 @@ def test_the_agents_warnings_are_logged_once(run, agent):
 
 
 def test_an_idle_program_exits_at_once(run):
-    start = time.monotonic()
-    run("init(profile_session_sample_rate=1.0); sentry_sdk.profiler.start_profiler()")
-    assert time.monotonic() - start < 5
+    ran = run("init(profile_session_sample_rate=1.0); sentry_sdk.profiler.start_profiler(); print(time.monotonic())")
+    assert time.monotonic() - ran.result < 5
 
 
 def test_options_that_this_sdk_does_not_know(run, agent):

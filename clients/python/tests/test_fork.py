@@ -1,5 +1,7 @@
 """Forked children: each is a process of its own, with its own board, answer and ids."""
 
+import time
+
 FORK = """
 def fork(child):
     pid = os.fork()
@@ -7,14 +9,12 @@ def fork(child):
         try:
             child()
             sentry_sdk.flush()
-            time.sleep(0.15)  # as at the end of any program here
+            look()
         finally:
             os._exit(0)
     return pid
 def registered():
-    deadline = time.monotonic() + 5
-    while sentry_profiled.sdk._installed.session.answer is None and time.monotonic() < deadline:
-        time.sleep(0.005)
+    until(lambda: sentry_profiled.sdk._installed.session.answer is not None)
 def transaction(name):
     with sentry_sdk.start_transaction(name=name):
         time.sleep(0.03)
@@ -121,13 +121,13 @@ print(json.dumps(pids))
 
 
 def test_what_waits_in_the_parent_is_sent_by_the_parent_alone(run, agent, receiver):
-    agent.profile_delay = 0.5
+    agent.profile_delay = 0.3
     run(
         FORK
         + """
-init(traces_sample_rate=1.0, profiles_sample_rate=1.0)
+init(traces_sample_rate=1.0, profiles_sample_rate=1.0, shutdown_timeout=2)
 transaction("parent")
-pid = fork(lambda: time.sleep(0.7))
+pid = fork(lambda: time.sleep(0.4))
 os.waitpid(pid, 0)
 """
     )
@@ -182,6 +182,7 @@ init(traces_sample_rate=1.0, profile_session_sample_rate=1.0, profile_lifecycle=
 def work(n):
     registered()
     transaction("job")
+    look()  # the pool kills its workers
     return os.getpid()
 with multiprocessing.get_context("fork").Pool(2) as pool:
     print(json.dumps(sorted(set(pool.map(work, range(4))))))
@@ -193,7 +194,7 @@ with multiprocessing.get_context("fork").Pool(2) as pool:
 
 def test_a_fork_that_python_does_not_hear_of(run, agent):
     """Check what uWSGI does, which forks in C without Python's hooks."""
-    ran = run(
+    process = run.start(
         FORK
         + """
 import ctypes
@@ -201,20 +202,25 @@ init(traces_sample_rate=1.0, profile_session_sample_rate=1.0)
 sentry_sdk.profiler.start_profiler()
 session = sentry_profiled.sdk._installed.session
 parents = session.profiler_id()
-time.sleep(0.2)  # without the hooks, a child is lost in which another thread was just taking the interpreter's lock
+print("started", flush=True)
+sys.stdin.readline()
 reader, writer = os.pipe()
 pid = ctypes.PyDLL(None).fork()
 if pid == 0:
     from sentry_sdk.profiler.continuous_profiler import get_profiler_id
     first = get_profiler_id()
-    registered()
-    time.sleep(0.1)
+    until(lambda: get_profiler_id() is not None)
     os.write(writer, json.dumps([first == parents, get_profiler_id() == parents, get_profiler_id() is not None]).encode())
     os._exit(0)
 os.waitpid(pid, 0)
 print(os.read(reader, 100).decode())
 """
     )
+    process.stdout.readline()
+    # Without the hooks, a child is lost in which another thread was just taking the interpreter's lock.
+    agent.wait_for(lambda: process.pid in agent.waiting)
+    time.sleep(0.2)
+    ran = run.finish(process, "\n")
     assert ran.result == [False, False, True]
 
 

@@ -59,8 +59,8 @@ class Session:
         #: Open functions and blocks under the id in `_last_block`, which is theirs alone and no run's.
         self._calls = 0
         self._last_block: Tuple[str, int] = ("", 0)
-        #: Functions and blocks whose window is open, the first one first, and in which thread; how many in each thread.
-        self._marks: Dict[Call, int] = {}
+        #: Open windows of functions and blocks, the first one first, and in which thread; how many in each thread.
+        self._marks: Dict[Window, int] = {}
         self._marked: Dict[int, int] = {}
         #: What spans of those threads are stamped with while nothing runs.
         self._marks_id: Optional[str] = None
@@ -237,7 +237,7 @@ class Session:
         window = Window(call.kind, call.id, thread, call.name)
         if self.board.begin(window):
             call.window = window
-            self._marks[call] = thread
+            self._marks[window] = thread
             self._marked[thread] = self._marked.get(thread, 0) + 1
             self._settle_marks()
 
@@ -247,7 +247,7 @@ class Session:
             return
         call.window = None
         self.board.end(window)
-        thread = self._marks.pop(call)
+        thread = self._marks.pop(window)
         self._marked[thread] -= 1
         if self._marked[thread] == 0:
             del self._marked[thread]
@@ -310,3 +310,11 @@ class Call:
 
     def close(self) -> None:
         self._session._do(self._session._close_call, self)
+
+    def __del__(self) -> None:
+        """It was thrown away open: a block that was entered and never left, or an exception (Ctrl-C) just after it began."""
+        try:
+            if self.generation:
+                self.close()
+        except Exception:  # the interpreter may be half gone
+            pass
