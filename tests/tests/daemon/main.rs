@@ -284,6 +284,12 @@ fn attacked() {
     } else {
         println!("skipped: other users cannot run {}", binary().display());
     }
+    // Root of a container, so to speak.
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--pid", "--fork", "--mount-proc"]).arg(binary()).args(["targets", "--control", path]);
+    let output = unshare.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(77) && said.contains("not from another container"), "{output:?}");
     for (method, path, body, expected) in [
         ("POST", "/v1/self", "{", 400),
         ("POST", "/v1/self", "[1, 2]", 400),
