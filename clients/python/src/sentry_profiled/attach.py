@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import re
 import time
+from collections import deque
 from time import monotonic
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Deque, Dict, List, Optional, Set, Tuple
 
 from sentry_profiled import counters, native
 from sentry_profiled.control import PROFILE_MAX, Connection, ControlError
@@ -21,6 +22,13 @@ HOLD = 2.0
 #: Seconds after a transaction's end before its profile is asked for: the agent sees the end at its next tick, and the thread that asks
 #: would only take the interpreter from the program's.
 SETTLE = 0.025
+#: Seconds between two looks of the thread that asks. It is not woken for each transaction: that would cost the program's thread more than
+#: all the rest (40 us).
+LOOK = 0.025
+#: Seconds without a transaction after which it looks no more, until it is woken.
+LINGER = 1.0
+#: With more transactions waiting than this, a second thread asks too.
+ONE_WORKER_MAX = 8
 #: Transactions that may wait at once. One with 1,000 spans has about 500 KiB.
 HELD_MAX = 256
 #: Of the four connections that a process may have, one is the link's and one is for registering.
@@ -65,13 +73,17 @@ class Attacher:
         self._lock = native.RLock()
         #: Made when first needed: gevent may patch the program after `install()`.
         self._primitives: Optional[native.OfTheProgram] = None
+        #: Wakes a thread that looks no more.
         self._queue: Any = None
+        #: Those that are to be asked for. Of a fork's parent and child each has its own.
+        self._waiting: Deque[Held] = deque()
         #: The transport that was woken last.
         self._awake: Any = None
         #: Whoever takes an envelope out of here sends it; nobody else does.
         self._held: Dict[int, Held] = {}
         self._workers = 0
-        self._idle = 0
+        #: Threads that look no more.
+        self._asleep: Set[object] = set()
 
     def forked(self) -> None:
         """In a forked child: what the parent holds, the parent sends."""
@@ -90,8 +102,10 @@ class Attacher:
             _wake(held.transport)
         primitives = self._primitives or self._prepare()
         self._held[id(held)] = held
-        self._queue.put(held)
-        if self._idle == 0 and self._workers < WORKERS:
+        self._waiting.append(held)
+        if self._asleep:  # asked after it was noted: whoever is about to sleep looks once more
+            self._queue.put(None)
+        if self._workers == 0 or (self._workers < WORKERS and len(self._waiting) > ONE_WORKER_MAX):
             self._workers += 1
             connection = Connection(self.path, primitives.unix_socket)
             self._connections.append(connection)
@@ -121,7 +135,7 @@ class Attacher:
                 time.sleep(0.002)  # gevent's, where it runs the program
                 continue
             connection = connection or Connection(self.path)
-            held = _next(self._queue, 0)
+            held = self._next()
             if held is None:
                 break
             self._fetch(connection, held, end)
@@ -134,20 +148,42 @@ class Attacher:
     def _of(self, transport: Any) -> List[Held]:
         return [held for held in list(self._held.values()) if held.transport is transport]
 
+    def _next(self) -> Optional[Held]:
+        try:
+            return self._waiting.popleft()
+        except IndexError:
+            return None
+
     def _run(self, queue: Any, connection: Connection) -> None:
-        while queue is self._queue:  # greenlets, unlike threads, live on in a forked child
-            self._idle += 1
-            held = _next(queue, None)
-            self._idle -= 1
-            if held is not None:
-                early = held.deadline - HOLD + SETTLE - monotonic()
-                if early > 0:
-                    time.sleep(early)
-                try:
-                    self._fetch(connection, held, held.deadline)
-                except Exception:
-                    logger.debug("A transaction is sent without its profile.", exc_info=True)
-                    self._release(held, None, "unreachable")
+        waiting, quiet = self._waiting, 0.0
+        while queue is self._queue and waiting is self._waiting:  # greenlets, unlike threads, live on in a forked child
+            held = self._next()
+            if held is None:
+                if quiet < LINGER:
+                    time.sleep(LOOK)
+                    quiet += LOOK
+                else:
+                    self._sleep(queue, connection)
+                    quiet = 0.0
+                continue
+            quiet = 0.0
+            early = held.deadline - HOLD + SETTLE - monotonic()
+            if early > 0:
+                time.sleep(early)
+            try:
+                self._fetch(connection, held, held.deadline)
+            except Exception:
+                logger.debug("A transaction is sent without its profile.", exc_info=True)
+                self._release(held, None, "unreachable")
+
+    def _sleep(self, queue: Any, worker: object) -> None:
+        """Until a transaction comes."""
+        self._asleep.add(worker)
+        try:
+            if not self._waiting:
+                queue.get()
+        finally:
+            self._asleep.discard(worker)
 
     def _fetch(self, connection: Connection, held: Held, deadline: float) -> None:
         """Asks once for it; what is not ready goes back into the queue."""
@@ -158,7 +194,7 @@ class Attacher:
         if left <= 0:
             self._release(held, None, "late")
             return
-        wait = min(left, SLICE_MAX, 1.0 / (1 + self._queue.qsize()))
+        wait = min(left, SLICE_MAX, 1.0 / (1 + len(self._waiting)))
         target = "/v1/self/profiles/{}?wait={:.3f}".format(held.id, wait)
         try:
             status, body = connection.request("GET", target, timeout=left, limit=PROFILE_MAX)
@@ -174,7 +210,7 @@ class Attacher:
         elif status == 404:
             if monotonic() - asked < wait / 2:  # it does not wait: it may not have seen the window yet
                 time.sleep(min(0.02, left))
-            self._queue.put(held)
+            self._waiting.append(held)
         else:
             self._release(held, None, "unreachable")
 
@@ -222,14 +258,6 @@ def _wake(transport: Any) -> None:
             worker.start()
         except Exception:
             logger.debug("The transport's thread cannot be started ahead of time.", exc_info=True)
-
-
-def _next(queue: Any, timeout: Optional[float]) -> Optional[Held]:
-    try:
-        held: Held = queue.get(timeout != 0, timeout or None)
-        return held
-    except Exception:  # Empty, whose home depends on the queue's kind
-        return None
 
 
 def lose(transport: Any, how: str) -> None:
