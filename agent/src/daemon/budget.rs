@@ -19,6 +19,8 @@ const LOW: f64 = 0.3;
 /// was only guessed.
 const CALM: u32 = 10;
 const CALM_GUESSED: u32 = 2;
+/// Of one that was read more and could not be afforded then, twice as many each time, up to this.
+const CALM_MAX: u32 = 640;
 /// Microseconds of our own CPU that a running thread costs at each tick, before anything was measured: more than most.
 const THREAD_US: f64 = 25.0;
 /// Fewer threads are read at every tick from the start: what they may cost is over the budget for some seconds at most.
@@ -58,6 +60,10 @@ struct Account {
     calm: u32,
     /// It was read less because of what it cost.
     was_lowered: bool,
+    /// The last change was upwards.
+    was_raised: bool,
+    /// How long it has to be calm.
+    patience: u32,
 }
 
 /// The accounts of all targets.
@@ -87,7 +93,7 @@ impl Budget {
             every *= 2;
         }
         let turn = Turn::Every(every);
-        self.accounts.insert(id, Account { turn, average: Second::default(), calm: 0, was_lowered: false });
+        self.accounts.insert(id, Account::new(turn));
         turn
     }
 
@@ -155,7 +161,7 @@ impl Budget {
         less.sort_by_key(|account| std::cmp::Reverse(account.calm));
         for account in less {
             let more = account.average.cpu;
-            let is_calm = account.calm >= if account.was_lowered { CALM } else { CALM_GUESSED };
+            let is_calm = account.calm >= if account.was_lowered { account.patience } else { CALM_GUESSED };
             let fits = self.host + more < limits.host_cpu * HIGH
                 && (self.host < limits.host_cpu * LOW || more < limits.host_cpu * LOW);
             if is_calm && fits && account.average.stopped * 2.0 < limits.target_stop * HIGH {
@@ -167,13 +173,22 @@ impl Budget {
 }
 
 impl Account {
+    fn new(turn: Turn) -> Self {
+        let average = Second::default();
+        Self { turn, average, calm: 0, was_lowered: false, was_raised: false, patience: CALM }
+    }
+
     fn lower(&mut self) {
+        if self.was_raised {
+            let failed = self.was_lowered && self.calm < CALM;
+            self.patience = if failed { (self.patience * 2).min(CALM_MAX) } else { CALM };
+        }
         self.turn = match self.turn {
             Turn::Every(every) if every < EVERY_MAX => Turn::Every(every * 2),
             _ => Turn::Paused,
         };
         self.average = Second { cpu: self.average.cpu / 2.0, stopped: self.average.stopped / 2.0 };
-        (self.calm, self.was_lowered) = (0, true);
+        (self.calm, self.was_lowered, self.was_raised) = (0, true, false);
     }
 
     fn raise(&mut self) {
@@ -182,7 +197,7 @@ impl Account {
             Turn::Paused => Turn::Every(EVERY_MAX),
         };
         self.average = Second { cpu: self.average.cpu * 2.0, stopped: self.average.stopped * 2.0 };
-        self.calm = 0;
+        (self.calm, self.was_raised) = (0, true);
     }
 }
 
@@ -261,6 +276,23 @@ mod tests {
             budget.second(0.8, &BTreeMap::from([(TargetId(0), Second { cpu: 0.001, stopped: 0.0 })]));
         }
         assert_eq!((first, budget.turn(TargetId(0))), (Turn::Every(256), Turn::Every(256)));
+    }
+
+    /// Check that one of which a single read costs more than there is for seconds is tried less and less often.
+    #[test]
+    fn seldom_tried() {
+        let mut budget = Budget::new(Limits { host_cpu: 0.01, ..LIMITS });
+        budget.begin(TargetId(0), 2000, 101.0);
+        let (mut reads, mut before) = (0, Turn::Paused);
+        for _ in 0..3600 {
+            let turn = budget.turn(TargetId(0));
+            let is_read = turn != Turn::Paused && before == Turn::Paused;
+            reads += u32::from(is_read);
+            before = turn;
+            let cpu = if is_read { 0.08 } else { 0.0 };
+            budget.second(cpu, &BTreeMap::from([(TargetId(0), Second { cpu, stopped: 0.0 })]));
+        }
+        assert!((6..=14).contains(&reads), "{reads}");
     }
 
     /// Check that a target which cannot be afforded at all is paused, and comes back when there is room.
