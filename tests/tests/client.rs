@@ -16,7 +16,7 @@ fn run(overlay: Option<&Path>, files: &[&str]) {
     command.args(["-W", "ignore", "-m", "pytest", "-q", "-p", "no:cacheprovider"]).args(files).current_dir(folder);
     // They wait most of the time: side by side, where pytest-xdist is there.
     if with_module("xdist").is_some() {
-        command.args(["-n", "4"]);
+        command.args(["-n", "2"]);
     }
     command.env("PYTHONDONTWRITEBYTECODE", "1").envs(overlay.map(|folder| ("PYTHONPATH", folder)));
     let output = command.output().unwrap();
