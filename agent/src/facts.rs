@@ -123,7 +123,7 @@ impl Facts for ProcessFacts<'_> {
     }
 
     fn uid(&self) -> Option<u32> {
-        procfs::users(self.pid, Tid(self.pid.0)).map(|[_, effective, _]| effective)
+        procfs::effective_user(self.pid, Tid(self.pid.0))
     }
 
     fn user(&self) -> Option<Cow<'_, str>> {

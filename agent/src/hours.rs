@@ -141,6 +141,9 @@ mod tests {
         let month = Hours::open(folder.path()).month();
         assert_eq!((month.busy_us, month.idle_us, month.skipped_us), (120_000_000, 60_000_000, 60_000_000));
         assert_eq!(month.billed_us(), 180_000_000);
+        let old = BTreeMap::from([(1, Month { number: 1, busy_us: 5, ..Month::default() })]);
+        std::fs::write(folder.path().join("hours.json"), serde_json::to_vec(&old).unwrap()).unwrap();
+        assert_eq!(Hours::open(folder.path()).month().busy_us, 0);
     }
 
     /// Check that each month counts for itself, also after the clock went wrong and right again, and that not all are kept.

@@ -163,27 +163,10 @@ impl Pipeline {
     /// Starts the thread.
     pub fn start(keep: Keep, naming: Naming, shelf: Arc<Shelf>, hours: Arc<Hours>) -> anyhow::Result<Self> {
         let (messages, received) = channel();
-        let (due, ended, resting) = (Due::default(), Ended::default(), Ended::default());
-        let progress = Arc::new(Mutex::new(Progress::default()));
-        let sessions = Arc::new(Mutex::new(BTreeMap::new()));
+        let mut work = Work::new(keep, naming, shelf, hours);
+        let (due, progress, sessions) = (Arc::clone(&work.due), Arc::clone(&work.progress), Arc::clone(&work.told));
+        let (ended, resting) = (Arc::clone(&work.ended), Arc::clone(&work.resting));
         let thread = std::thread::Builder::new().name("sp-pipeline".to_owned());
-        let mut work = Work {
-            keep,
-            naming,
-            shelf,
-            hours,
-            due: Arc::clone(&due),
-            progress: Arc::clone(&progress),
-            told: Arc::clone(&sessions),
-            ended: Arc::clone(&ended),
-            resting: Arc::clone(&resting),
-            turns: VecDeque::new(),
-            build_at: Instant::now(),
-            tidy_at: Instant::now(),
-            past: Progress::default(),
-            sessions: BTreeMap::new(),
-            finished: Finished::default(),
-        };
         let thread = thread.spawn(move || work.run(&received)).context("cannot start the pipeline")?;
         Ok(Self { messages, due, progress, sessions, ended, resting, thread })
     }
@@ -317,6 +300,26 @@ struct Work {
 }
 
 impl Work {
+    fn new(keep: Keep, naming: Naming, shelf: Arc<Shelf>, hours: Arc<Hours>) -> Self {
+        Self {
+            keep,
+            naming,
+            shelf,
+            hours,
+            due: Due::default(),
+            progress: Arc::default(),
+            told: Arc::default(),
+            ended: Ended::default(),
+            resting: Ended::default(),
+            turns: VecDeque::new(),
+            build_at: Instant::now(),
+            tidy_at: Instant::now(),
+            past: Progress::default(),
+            sessions: BTreeMap::new(),
+            finished: Finished::default(),
+        }
+    }
+
     fn run(&mut self, messages: &Receiver<Message>) -> Finished {
         loop {
             let wait = if self.turns.is_empty() { FLUSH_EVERY } else { BUILD_EVERY };
@@ -571,23 +574,8 @@ mod tests {
     /// A pipeline's work with a session of transactions, and a small shelf.
     fn work() -> Work {
         let (naming, _thread) = Naming::start(symbolizer::Settings::default(), Patience::Background, None).unwrap();
-        let mut work = Work {
-            keep: Keep { chunks: true, ..Keep::default() },
-            naming,
-            shelf: Arc::new(Shelf::new(16 << 20)),
-            hours: Arc::new(Hours::default()),
-            due: Due::default(),
-            progress: Arc::default(),
-            told: Arc::default(),
-            ended: Ended::default(),
-            resting: Ended::default(),
-            turns: VecDeque::new(),
-            build_at: Instant::now(),
-            tidy_at: Instant::now(),
-            past: Progress::default(),
-            sessions: BTreeMap::new(),
-            finished: Finished::default(),
-        };
+        let keep = Keep { chunks: true, ..Keep::default() };
+        let mut work = Work::new(keep, naming, Arc::new(Shelf::new(16 << 20)), Arc::new(Hours::default()));
         let anchor = Anchor { unix_ns: 1_790_000_000_000_000_000, monotonic_ns: 0 };
         let info = SessionInfo::new(ProfilerId(Uuid::nil()), anchor, 101.0, Pid(1));
         let course = Course::Transactions(Transactions::default());

@@ -99,23 +99,13 @@ pub fn run(arguments: &RunArguments) -> Result<u8, Failure> {
     let of = loaded.of_pid(&TargetOptions::default());
     settings::platform(&of)?;
     match settings::shipping(&loaded.settings, &of)? {
-        Some(ship) => {
-            let journals = ship.journals.clone();
-            run_and_ship(arguments, &loaded, journals, &Arc::new(Shipper::start(ship)?))
-        }
+        Some(ship) => run_and_ship(arguments, &loaded, &Arc::new(Shipper::start(ship)?)),
         None => run_and_show(arguments, &loaded, &Arc::new(Local::start(&loaded.settings)?)),
     }
 }
 
-fn run_and_ship(
-    arguments: &RunArguments,
-    loaded: &Loaded,
-    journals: Option<PathBuf>,
-    shipper: &Arc<Shipper>,
-) -> Result<u8, Failure> {
-    let keep = Keep { chunks: true, recording: false, whole: false };
-    let outlet = Outlet::Ship(Arc::clone(shipper));
-    let plan = Plan { target: &arguments.target, loaded, keep, outlet, journals, open: arguments.open };
+fn run_and_ship(arguments: &RunArguments, loaded: &Loaded, shipper: &Arc<Shipper>) -> Result<u8, Failure> {
+    let plan = plan(arguments, loaded, Outlet::Ship(Arc::clone(shipper)), shipper.journals(), false);
     let done = profile(&plan)?;
     crate::status::print_shipped(&done, &shipper.drain(loaded.settings.shipping.drain.0));
     crate::status::print_hottest(&done, None);
@@ -125,10 +115,8 @@ fn run_and_ship(
 /// Without a DSN: everything is kept here, and a page shows it while it comes. On a terminal the page stays when the target
 /// has ended.
 fn run_and_show(arguments: &RunArguments, loaded: &Loaded, local: &Arc<Local>) -> Result<u8, Failure> {
-    let keep = Keep { chunks: true, recording: true, whole: false };
-    let outlet = Outlet::Keep(Arc::clone(local));
-    let journals = Some(settings::journals(&settings::state_folder(&loaded.settings), None));
-    let plan = Plan { target: &arguments.target, loaded, keep, outlet, journals, open: arguments.open };
+    let journals = settings::journals(&loaded.settings, None);
+    let plan = plan(arguments, loaded, Outlet::Keep(Arc::clone(local)), Some(journals), true);
     let done = profile(&plan)?;
     crate::status::print_hottest(&done, local.folder());
     if arguments.open || crate::status::is_watched() {
@@ -136,6 +124,17 @@ fn run_and_show(arguments: &RunArguments, loaded: &Loaded, local: &Arc<Local>) -
         startup::block_signals()?.wait();
     }
     Ok(done.code)
+}
+
+fn plan<'p>(
+    arguments: &'p RunArguments,
+    loaded: &'p Loaded,
+    outlet: Outlet,
+    journals: Option<PathBuf>,
+    recording: bool,
+) -> Plan<'p> {
+    let keep = Keep { chunks: true, recording, whole: false };
+    Plan { target: &arguments.target, loaded, keep, outlet, journals, open: arguments.open }
 }
 
 fn open_page(page: &str) {

@@ -87,14 +87,19 @@ pub fn load_all(file: Option<&Path>, flags: Overrides) -> Result<Loaded, Failure
 
 /// Every DSN of the settings must be one.
 pub fn dsns(loaded: &Loaded) -> Result<(), Failure> {
-    let nothing = TargetOptions::default();
-    let of_targets = loaded.settings.targets.iter().map(|target| loaded.of_target(target, &nothing, &nothing));
-    for of in std::iter::once(loaded.of_all()).chain(of_targets) {
+    for of in each_effective(loaded) {
         let Some(dsn) = &of.dsn.value else { continue };
         let parsed: Result<Dsn, DsnError> = dsn.reveal().parse();
         parsed.map_err(|error| Failure::Config(error.into(), DsnError::HINT))?;
     }
     Ok(())
+}
+
+/// What holds for processes that no entry has, and for those of each, as far as they say nothing themselves.
+pub fn each_effective(loaded: &Loaded) -> impl Iterator<Item = Effective> {
+    let nothing = TargetOptions::default();
+    let of_targets = loaded.settings.targets.iter().map(move |target| loaded.of_target(target, &nothing, &nothing));
+    std::iter::once(loaded.of_all()).chain(of_targets)
 }
 
 /// What is likely not meant.
@@ -108,8 +113,8 @@ pub fn state_folder(settings: &Settings) -> PathBuf {
 }
 
 /// The folder in the state folder for journals of what goes to a DSN; without one, of what is kept here.
-pub fn journals(state: &Path, dsn: Option<&Dsn>) -> PathBuf {
-    state.join("journals").join(dsn.map_or_else(|| "local".to_owned(), Dsn::folder_name))
+pub fn journals(settings: &Settings, dsn: Option<&Dsn>) -> PathBuf {
+    state_folder(settings).join("journals").join(dsn.map_or_else(|| "local".to_owned(), Dsn::folder_name))
 }
 
 /// What the shipper needs, if there is a DSN.
@@ -127,9 +132,8 @@ pub fn ship(settings: &Settings, dsn: Dsn) -> ShipSettings {
         refused_bytes: settings.shipping.refused_max.0,
     };
     let wait_out_max = settings.shipping.rate_limit_wait.0;
-    let state = state_folder(settings);
-    let journals = Some(journals(&state, Some(&dsn)));
-    ShipSettings { journals, bounds, wait_out_max, ..ShipSettings::new(dsn, state.join("spool")) }
+    let journals = Some(journals(settings, Some(&dsn)));
+    ShipSettings { journals, bounds, wait_out_max, ..ShipSettings::new(dsn, state_folder(settings).join("spool")) }
 }
 
 /// How to sample.

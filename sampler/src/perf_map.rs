@@ -254,7 +254,7 @@ impl Open {
 /// Opens the map that the process writes: by the id that it knows itself by, else by those that others know it by. A link is
 /// not followed, and nothing that is no regular file is opened.
 fn find(pid: Pid, tid: Tid) -> Result<Option<(File, Metadata)>, Refused> {
-    let Some(owner) = procfs::users(pid, tid).map(|[_, effective, _]| effective) else { return Ok(None) };
+    let Some(owner) = procfs::effective_user(pid, tid) else { return Ok(None) };
     let root = Root::of(pid, tid);
     let mut refused = None;
     for id in procfs::namespace_pids(pid, tid).into_iter().rev() {

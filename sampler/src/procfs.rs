@@ -253,6 +253,11 @@ pub fn users(pid: Pid, tid: Tid) -> Option<[u32; 3]> {
     Some([ids.next()??, ids.next()??, ids.next()??])
 }
 
+/// The effective one of them.
+pub fn effective_user(pid: Pid, tid: Tid) -> Option<u32> {
+    users(pid, tid).map(|[_, effective, _]| effective)
+}
+
 /// The value of a line of `status` that begins with `name`.
 fn field<'s>(status: &'s [u8], name: &[u8]) -> Option<&'s [u8]> {
     let line = status.split(|byte| *byte == b'\n').find(|line| line.starts_with(name))?;

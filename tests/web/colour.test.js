@@ -20,7 +20,7 @@ test("whose code a function is", () => {
     [{ path: "/usr/lib/python3/dist-packages/yaml/__init__.py" }, "library"],
     [{ path: "/root/.pyenv/versions/3.11.7/lib/python3.11/threading.py" }, "runtime"],
     [{ path: "/usr/lib64/python3.13t/json/decoder.py" }, "runtime"],
-    [{ file: "<frozen importlib._bootstrap>", path: "/work/main/<frozen importlib._bootstrap>", inApp: true }, "runtime"],
+    [{ file: "<frozen importlib._bootstrap>", path: "/srv/shop/<frozen importlib._bootstrap>", inApp: true }, "runtime"],
     [{ path: "node:internal/modules/cjs/loader" }, "runtime"],
     [{ module: "java.lang.Thread" }, "runtime"],
     [{ module: "org.acme.Main", inApp: true }, "app"],

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use config::{CodeOptions, Secret, Told};
+use config::{CodeOptions, Told};
 use profile::{board::BOARD_BYTES, id::Pid};
 use serde_json::{Value, json};
 use tracing::{info, warn};
 
 use super::{
     Daemon,
-    conduct::DSN_MAX,
+    conduct::own_dsn,
     control::{
         peer::Peer,
         told::{Answer, Ask, BoardAt, Looked, Refusal, Registration},
@@ -45,8 +45,7 @@ impl Daemon {
             const HINT: &str = "add a [[target]] whose match has this process, as match.env = { SENTRY_PROFILED = \"1\" } or match.client = true";
             return Err(Refusal::new(404, "no target of this agent's settings has this process", HINT));
         }
-        let dsn = registration.options.get("dsn").and_then(Value::as_str);
-        let dsn = dsn.filter(|dsn| dsn.len() <= DSN_MAX).map(Secret::new);
+        let dsn = registration.options.get("dsn").and_then(Value::as_str).and_then(own_dsn);
         let options = Value::Object(registration.options.into_iter().collect());
         let code: CodeOptions = serde_json::from_value(options).unwrap_or_default();
         let told = Told::by_code(code, &self.loaded.settings.daemon.dsn_hosts);

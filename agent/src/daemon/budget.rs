@@ -58,11 +58,9 @@ struct Account {
     turn: Turn,
     average: Second,
     calm: u32,
-    /// It was read less because of what it cost.
-    was_lowered: bool,
     /// The last change was upwards.
     was_raised: bool,
-    /// How long it has to be calm.
+    /// How long it has to be calm: less than [`CALM`] as long as it was never read less because of what it cost.
     patience: u32,
 }
 
@@ -161,7 +159,7 @@ impl Budget {
         less.sort_by_key(|account| std::cmp::Reverse(account.calm));
         for account in less {
             let more = account.average.cpu;
-            let is_calm = account.calm >= if account.was_lowered { account.patience } else { CALM_GUESSED };
+            let is_calm = account.calm >= account.patience;
             let fits = self.host + more < limits.host_cpu * HIGH
                 && (self.host < limits.host_cpu * LOW || more < limits.host_cpu * LOW);
             if is_calm && fits && account.average.stopped * 2.0 < limits.target_stop * HIGH {
@@ -175,20 +173,22 @@ impl Budget {
 impl Account {
     fn new(turn: Turn) -> Self {
         let average = Second::default();
-        Self { turn, average, calm: 0, was_lowered: false, was_raised: false, patience: CALM }
+        Self { turn, average, calm: 0, was_raised: false, patience: CALM_GUESSED }
     }
 
     fn lower(&mut self) {
-        if self.was_raised {
-            let failed = self.was_lowered && self.calm < CALM;
-            self.patience = if failed { (self.patience * 2).min(CALM_MAX) } else { CALM };
-        }
+        self.patience = match self.patience {
+            ..CALM => CALM,
+            patience if !self.was_raised => patience,
+            patience if self.calm < CALM => (patience * 2).min(CALM_MAX),
+            _ => CALM,
+        };
         self.turn = match self.turn {
             Turn::Every(every) if every < EVERY_MAX => Turn::Every(every * 2),
             _ => Turn::Paused,
         };
         self.average = Second { cpu: self.average.cpu / 2.0, stopped: self.average.stopped / 2.0 };
-        (self.calm, self.was_lowered, self.was_raised) = (0, true, false);
+        (self.calm, self.was_raised) = (0, false);
     }
 
     fn raise(&mut self) {

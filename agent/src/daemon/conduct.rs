@@ -39,7 +39,7 @@ const OPEN_MAX: usize = 8;
 const READ_MAX: usize = 1024;
 
 /// Longer texts are no DSN.
-pub(super) const DSN_MAX: usize = 1024;
+const DSN_MAX: usize = 1024;
 /// A process that could not be opened is tried again after so long, and after twice as long each time.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(5);
@@ -51,6 +51,11 @@ const HELD_BY_SERVER: &str = "the server limits its chunks for long";
 /// What the settings say that we may cost.
 pub(super) fn limits(settings: &config::Settings) -> Limits {
     Limits { host_cpu: settings.budget.host_cpu.share(), target_stop: settings.budget.target_stop.share() }
+}
+
+/// What a process says that its DSN is.
+pub(super) fn own_dsn(text: &str) -> Option<Secret> {
+    (text.len() <= DSN_MAX).then(|| Secret::new(text))
 }
 
 impl Daemon {
@@ -120,8 +125,7 @@ impl Daemon {
     fn entry_of(&self, of: Found, has_client: bool) -> Option<(usize, Told, Option<Secret>)> {
         let facts = ProcessFacts::new(of.pid, has_client, &self.pod);
         let told = |at| {
-            let own =
-                facts.variable("SENTRY_DSN").filter(|dsn| dsn.len() <= DSN_MAX).map(|dsn| Secret::new(dsn.trim()));
+            let own = facts.variable("SENTRY_DSN").and_then(|dsn| own_dsn(dsn.trim()));
             (at, Told::by_environment(&facts, &self.loaded.settings.daemon.dsn_hosts), own)
         };
         if let Some(at) = self.loaded.settings.targets.iter().position(|entry| entry.matches(&facts)) {

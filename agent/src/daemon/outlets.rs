@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use config::{Loaded, Secret, Settings, TargetOptions};
+use config::{Loaded, Secret, Settings};
 use tracing::{info, warn};
 
 use crate::{
@@ -39,11 +39,9 @@ impl Outlets {
     /// Opens those for whose chunks and journals an earlier agent had no time, though no target of theirs may come.
     pub(crate) fn resume(&mut self, loaded: &Loaded, naming: &Naming) {
         let settings = &loaded.settings;
-        let nothing = TargetOptions::default();
-        let of_targets = settings.targets.iter().map(|target| loaded.of_target(target, &nothing, &nothing));
-        for of in std::iter::once(loaded.of_all()).chain(of_targets) {
+        for of in settings::each_effective(loaded) {
             let left = match of.dsn.value.as_ref().map(|dsn| dsn.reveal().parse::<Dsn>()) {
-                None => journal::any(&settings::journals(&settings::state_folder(settings), None)),
+                None => journal::any(&settings::journals(settings, None)),
                 Some(Ok(dsn)) => settings::ship(settings, dsn).is_left(),
                 Some(Err(_)) => false,
             };
@@ -64,10 +62,8 @@ impl Outlets {
         let Some(dsn) = dsn else { return self.local(settings, naming) };
         let dsn: Dsn = dsn.reveal().parse()?;
         let name = dsn.folder_name();
-        let ship = ShipSettings { client_reports: reports, ..settings::ship(settings, dsn) };
-        let journals = ship.journals.clone();
         if let Some(shipper) = self.shippers.get(&name) {
-            return Ok(Ways { outlet: Outlet::Ship(Arc::clone(shipper)), journals });
+            return Ok(Ways { outlet: Outlet::Ship(Arc::clone(shipper)), journals: shipper.journals() });
         }
         if self.shippers.len() >= DSNS_MAX {
             self.close_unused();
@@ -76,8 +72,10 @@ impl Outlets {
             self.shippers.len() < DSNS_MAX,
             "targets have {DSNS_MAX} other DSNs, which are all a daemon may have"
         );
+        let ship = ShipSettings { client_reports: reports, ..settings::ship(settings, dsn) };
         let shipper = Arc::new(Shipper::start(ship).context("cannot ship to the target's DSN")?);
         let outlet = Outlet::Ship(Arc::clone(&shipper));
+        let journals = shipper.journals();
         if let Some(journals) = journals.clone() {
             recover::start(journals, naming, &outlet)?;
         }
@@ -99,7 +97,7 @@ impl Outlets {
     }
 
     fn local(&mut self, settings: &Settings, naming: &Naming) -> anyhow::Result<Ways> {
-        let journals = settings::journals(&settings::state_folder(settings), None);
+        let journals = settings::journals(settings, None);
         let ways =
             |local: &Arc<Local>| Ways { outlet: Outlet::Keep(Arc::clone(local)), journals: Some(journals.clone()) };
         if let Some(local) = &self.local {

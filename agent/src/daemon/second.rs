@@ -56,17 +56,16 @@ impl Daemon {
             let host = share(cpu.host.saturating_sub(self.accounts.cpu.host));
             let other = share(cpu.other.saturating_sub(self.accounts.cpu.other));
             // What sessions are told to cost adds up to all that we use, names too.
-            let agent_cpu = |id: &TargetId, now: &SessionProgress| {
-                let before = self.accounts.sessions.get(id).map_or(0, |before| before.agent_cpu_us);
-                share(now.agent_cpu_us.saturating_sub(before) * 1000)
+            let since = |id: &TargetId, now: &SessionProgress, of: fn(&SessionProgress) -> u64| {
+                let before = self.accounts.sessions.get(id).map_or(0, of);
+                share(of(now).saturating_sub(before) * 1000)
             };
+            let agent_cpu = |id: &TargetId, now: &SessionProgress| since(id, now, |of| of.agent_cpu_us);
             let told: f64 = sessions.iter().map(|(id, now)| agent_cpu(id, now)).sum();
             let by_targets = if told > 0.0 { ((host - other).max(0.0) / told).min(1.0) } else { 0.0 };
             let cost = |(id, now): (&TargetId, &SessionProgress)| {
-                let before = self.accounts.sessions.get(id).cloned().unwrap_or_default();
-                let cpu = agent_cpu(id, now) * by_targets;
-                let stopped = share(now.stopped_us.saturating_sub(before.stopped_us) * 1000);
-                (*id, Second { cpu, stopped })
+                let stopped = since(id, now, |of| of.stopped_us);
+                (*id, Second { cpu: agent_cpu(id, now) * by_targets, stopped })
             };
             let costs: BTreeMap<TargetId, Second> = sessions.iter().map(cost).collect();
             for (id, turn) in self.budget.second(host, &costs) {

@@ -80,6 +80,11 @@ pub(super) fn names(folder: &Path, suffix: &str) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
+/// Whether a folder has a name that ends with `.suffix`.
+pub(super) fn any(folder: &Path, suffix: &str) -> bool {
+    names(folder, suffix).is_ok_and(|names| !names.is_empty())
+}
+
 fn is_old(entry: &fs::DirEntry) -> bool {
     let modified = entry.metadata().and_then(|metadata| metadata.modified());
     modified.is_ok_and(|at| SystemTime::now().duration_since(at).is_ok_and(|age| age > PART_AGE_MAX))

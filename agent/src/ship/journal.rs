@@ -396,7 +396,7 @@ pub fn recover(folder: &Path, spooled: &[String]) -> io::Result<Vec<RecoveredSes
 
 /// Whether there is a journal in a folder, whoever writes it.
 pub fn any(folder: &Path) -> bool {
-    files::names(folder, SUFFIX).is_ok_and(|names| !names.is_empty())
+    files::any(folder, SUFFIX)
 }
 
 /// One file that can't be read must not keep the others from being sent.

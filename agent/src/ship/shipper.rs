@@ -133,6 +133,11 @@ impl Shipper {
         Ok(())
     }
 
+    /// The folder of the journals from which its chunks are built.
+    pub fn journals(&self) -> Option<PathBuf> {
+        self.shared.settings.journals.clone()
+    }
+
     /// The journals whose chunks had reached the spool before this start: for [`super::recover`].
     pub fn spooled_journals(&self) -> &[String] {
         &self.spooled_journals

@@ -365,7 +365,7 @@ fn sizes(folder: &Path) -> io::Result<BTreeMap<String, u64>> {
 
 /// Whether a chunk waits in the folder of a DSN.
 pub(super) fn any(folder: &Path) -> bool {
-    files::names(folder, SUFFIX).is_ok_and(|names| !names.is_empty())
+    files::any(folder, SUFFIX)
 }
 
 pub(super) fn read_header(reader: &mut impl BufRead) -> Option<Header> {

@@ -17,7 +17,11 @@ use tokio::net::{UnixListener, UnixStream};
 use tower::ServiceExt as _;
 use tracing::{debug, warn};
 
-use super::{peer::Peer, throttle::Throttle, told::Refusal};
+use super::{
+    peer::{Of, Peer},
+    throttle::Throttle,
+    told::Refusal,
+};
 
 /// Of one process: its client has one, and one that waits for changes.
 const OF_PROCESS_MAX: usize = 4;
@@ -78,13 +82,6 @@ impl Drop for Socket {
 #[derive(Debug, Default)]
 struct Open(Mutex<HashMap<Of, usize>>);
 
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-enum Of {
-    Process(i32),
-    User(u32),
-    All,
-}
-
 /// One of them.
 #[derive(Debug)]
 struct Seat(Arc<Open>, Peer);
@@ -103,9 +100,11 @@ impl Open {
     }
 
     fn keys(peer: Peer) -> impl Iterator<Item = (Of, usize)> {
-        let all = (peer.user != 0).then_some((Of::All, ALL_MAX));
-        let user = if peer.user == 0 { ALL_MAX } else { OF_USER_MAX };
-        [(Of::Process(peer.pid.0), OF_PROCESS_MAX), (Of::User(peer.user), user)].into_iter().chain(all)
+        Of::each(peer).map(|of| match of {
+            Of::Process(_) => (of, OF_PROCESS_MAX),
+            Of::User(0) | Of::All => (of, ALL_MAX),
+            Of::User(_) => (of, OF_USER_MAX),
+        })
     }
 }
 

@@ -227,15 +227,12 @@ async fn look(
     State(desk): State<Desk>,
     Extension(peer): Extension<Peer>,
     wait: Result<Query<Wait>, QueryRejection>,
-) -> Response {
-    let Query(wait) = match wait {
-        Ok(wait) => wait,
-        Err(rejection) => return no(rejection),
-    };
+) -> Result<Response, Response> {
+    let Query(wait) = wait.map_err(no)?;
     let deadline = tokio::time::Instant::now() + wait.limit();
     let ask = || async { desk.ask(|reply| Ask::Look(peer, reply)).await.and_then(|looked| looked) };
     let first = ask().await;
-    let (Some(after), Ok((_, changed))) = (wait.after, &first) else { return answer(first) };
+    let (Some(after), Ok((_, changed))) = (wait.after, &first) else { return Ok(answer(first)) };
     loop {
         let told = changed.notified();
         tokio::pin!(told);
@@ -244,7 +241,7 @@ async fn look(
         let looked = ask().await;
         let is_new = looked.as_ref().is_ok_and(|(answer, _)| answer.change > after);
         if is_new || looked.is_err() || tokio::time::timeout_at(deadline, told).await.is_err() {
-            return answer(looked);
+            return Ok(answer(looked));
         }
     }
 }
@@ -254,13 +251,9 @@ async fn fetch(
     Extension(peer): Extension<Peer>,
     id: Result<PathOf<Uuid>, PathRejection>,
     wait: Result<Query<Wait>, QueryRejection>,
-) -> Response {
-    let (id, wait) = match (id, wait) {
-        (Ok(PathOf(id)), Ok(Query(wait))) => (id, wait),
-        (Err(rejection), _) => return no(rejection),
-        (_, Err(rejection)) => return no(rejection),
-    };
-    match desk.shelf.fetch(peer.pid, id, wait.limit()).await {
+) -> Result<Response, Response> {
+    let (PathOf(id), Query(wait)) = (id.map_err(no)?, wait.map_err(no)?);
+    Ok(match desk.shelf.fetch(peer.pid, id, wait.limit()).await {
         Fetched::Made(Made::Profile(profile)) => ([("content-type", "application/json")], profile).into_response(),
         Fetched::Made(Made::TooLittle) => {
             refuse(&Refusal::new(410, "fewer than two ticks were seen of it", "it was too short for a profile"))
@@ -269,7 +262,7 @@ async fn fetch(
         Fetched::Unknown => {
             refuse(&Refusal::new(404, "no such profile came in time", "it may be late, fetched already, or given up"))
         }
-    }
+    })
 }
 
 /// As a refusal, with the reason for clients that count.
@@ -288,15 +281,10 @@ async fn run_other(
     Extension(peer): Extension<Peer>,
     pid: Result<PathOf<i32>, PathRejection>,
     start: bool,
-) -> Response {
-    let PathOf(pid) = match pid {
-        Ok(pid) => pid,
-        Err(rejection) => return no(rejection),
-    };
-    match only_root(&state, peer) {
-        Ok(()) => run(state, peer, pid, start).await,
-        Err(refusal) => refuse(&refusal),
-    }
+) -> Result<Response, Response> {
+    let PathOf(pid) = pid.map_err(no)?;
+    only_root(&state, peer).map_err(|refusal| refuse(&refusal))?;
+    Ok(run(state, peer, pid, start).await)
 }
 
 async fn run(State(desk): State<Desk>, peer: Peer, pid: i32, start: bool) -> Response {

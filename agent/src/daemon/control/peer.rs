@@ -6,6 +6,7 @@ use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use profile::id::{Pid, Tid};
 use sampler::procfs;
 
+use super::super::fleet::lives;
 use crate::facts::{Program, program_of};
 
 /// The process at the other end.
@@ -41,8 +42,24 @@ impl Peer {
 
     /// Whether it is still the same process, with the same program and rights.
     pub(crate) fn is_still(self) -> bool {
-        let lives = || procfs::process_stat(self.pid).is_ok_and(|stat| stat.start_time == self.start_time);
-        self.pid.0 == 0 || (lives() && runs(self.pid) == self.ran)
+        self.pid.0 == 0 || (lives(self.pid, self.start_time) && runs(self.pid) == self.ran)
+    }
+}
+
+/// Of whom there may be only so much.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) enum Of {
+    Process(i32),
+    User(u32),
+    /// All users but root, so that an operator always gets in.
+    All,
+}
+
+impl Of {
+    /// Those to whom a peer belongs.
+    pub(super) fn each(peer: Peer) -> impl Iterator<Item = Self> {
+        let all = (peer.user != 0).then_some(Self::All);
+        [Self::Process(peer.pid.0), Self::User(peer.user)].into_iter().chain(all)
     }
 }
 

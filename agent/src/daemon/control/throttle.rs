@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::peer::Peer;
+use super::peer::{Of, Peer};
 
 /// Requests a second of a process, of a user but root, and of all users but root, and how many may come at once. Each costs some
 /// 50 us. A client asks for each transaction that is profiled.
@@ -21,13 +21,6 @@ const KNOWN_MAX: usize = 4096;
 struct Rate {
     each_second: f64,
     at_once: f64,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-enum Of {
-    Process(i32),
-    User(u32),
-    All,
 }
 
 /// What is left of what may come at once; below nothing: so many wait already.
@@ -48,9 +41,8 @@ impl Throttle {
         if known.len() >= KNOWN_MAX {
             known.retain(|of, bucket| bucket.left + rate(*of).each_second * since(bucket, now) < rate(*of).at_once);
         }
-        let others = (peer.user != 0).then_some([Of::User(peer.user), Of::All]);
-        let of = [Of::Process(peer.pid.0)].into_iter().chain(others.into_iter().flatten());
-        let waits = of.map(|of| {
+        let bounded = Of::each(peer).filter(|of| *of != Of::User(0));
+        let waits = bounded.map(|of| {
             let Rate { each_second, at_once } = rate(of);
             let bucket = known.entry(of).or_insert(Bucket { left: at_once, at: now });
             bucket.left = (bucket.left + each_second * since(bucket, now)).min(at_once) - 1.0;

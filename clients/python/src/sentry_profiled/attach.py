@@ -156,7 +156,7 @@ class Attacher:
 
     def _run(self, queue: Any, connection: Connection) -> None:
         waiting, quiet = self._waiting, 0.0
-        while queue is self._queue and waiting is self._waiting:  # greenlets, unlike threads, live on in a forked child
+        while waiting is self._waiting:  # greenlets, unlike threads, live on in a forked child
             held = self._next()
             if held is None:
                 if quiet < LINGER:
