@@ -155,7 +155,7 @@ impl Client {
     /// A program under the client, which finds the daemon and the DSN by its environment. No line of the program says so.
     pub fn command(&self, daemon: &Daemon, dsn: &str, program: &Path) -> Command {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        let start = "import sentry_profiled, runpy, sys; sentry_profiled.install(); sys.argv = sys.argv[1:]; \
+        let start = "import sentry_profiled, runpy, sys; sentry_profiled.install(timeout=20); sys.argv = sys.argv[1:]; \
                      runpy.run_path(sys.argv[0], run_name='__main__')";
         let mut command = Command::new(&self.python.path);
         let path = std::env::join_paths([&root.join("clients/python/src"), program.parent().unwrap()]).unwrap();

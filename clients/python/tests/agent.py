@@ -186,14 +186,19 @@ class Agent:
                     continue
 
     def _read(self, pid, memory, address):
-        """Only what is the same twice: the process may be writing."""
-        magic, changes = struct.unpack("=2Q", os.pread(memory.fileno(), 16, address))
+        """Only what is the same twice: the process may be writing. Of one that is ending there is nothing to read, or a part."""
+        head = os.pread(memory.fileno(), 16, address)
+        if len(head) < 16:
+            return
+        magic, changes = struct.unpack("=2Q", head)
         known = self.headers.get(pid)
         if magic != MAGIC or (known is not None and known["changes"] == changes):
             return
         data = b""
         for _ in range(10):
             again = os.pread(memory.fileno(), 32768, address)
+            if len(again) < 32768:
+                return
             if again == data:
                 break
             data = again

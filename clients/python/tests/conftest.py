@@ -76,15 +76,16 @@ def sampled_by_the_sdk():
 """
 
 #: `init` without the integrations that are found by themselves: to import those takes as long as all the rest. Where a test is not about
-#: how long something waits, that is long: the machine may be busy.
+#: how long something waits, that is long: the machine may be busy, or stand still for a second.
 PRELUDE = """
 import logging, os, sys, json, time, threading
 logging.basicConfig(format="%(name)s: %(message)s", level=logging.WARNING)
 import sentry_profiled
-sentry_profiled.install()
+sentry_profiled.install(timeout=20)
 import sentry_sdk
-import sentry_profiled.attach
+import sentry_profiled.attach, sentry_profiled.session
 sentry_profiled.attach.HOLD = 20
+sentry_profiled.session.BLOCK_REUSE_NS = 20_000_000_000
 def init(**options):
     options.setdefault("shutdown_timeout", 20)
     sentry_sdk.init(dsn=os.environ["SENTRY_DSN"], auto_enabling_integrations=False, **options)

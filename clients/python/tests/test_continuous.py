@@ -311,7 +311,7 @@ def test_install_after_init(run, agent, receiver):
         sentry_sdk.profiler.start_profiler()
         until(sampled_by_the_sdk)
         import sentry_profiled
-        sentry_profiled.install()
+        sentry_profiled.install(timeout=20)
         with sentry_sdk.start_transaction(name="a"):
             time.sleep(0.05)
         sentry_sdk.profiler.stop_profiler()

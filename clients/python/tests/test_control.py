@@ -51,13 +51,13 @@ def says(*parts):
 
 
 def test_an_answer_in_pieces(server):
-    assert server(says(OK[:7], OK[7:30], OK[30:])).request("GET", "/") == (200, b"hi")
+    assert server(says(OK[:7], OK[7:30], OK[30:])).request("GET", "/", timeout=20) == (200, b"hi")
 
 
 def test_a_chunked_answer(server):
     head = b"HTTP/1.1 404 X\r\nTransfer-Encoding: chunked\r\n\r\n"
     connection = server(says(head, b"3\r\nabc\r\n", b"a;x=y\r\n0123456789\r\n0\r\nt: 1\r\n\r\n"))
-    assert connection.request("GET", "/") == (404, b"abc0123456789")
+    assert connection.request("GET", "/", timeout=20) == (404, b"abc0123456789")
 
 
 def test_two_requests_on_one_connection(server):
@@ -67,14 +67,14 @@ def test_two_requests_on_one_connection(server):
             connection.sendall(OK)
 
     connection = server(handler)
-    assert [connection.request("GET", "/"), connection.request("GET", "/")] == [(200, b"hi")] * 2
+    assert [connection.request("GET", "/", timeout=20) for _ in range(2)] == [(200, b"hi")] * 2
 
 
 def test_a_kept_connection_that_was_closed_meanwhile(server):
     connection = server(says(OK), says(OK))
-    assert connection.request("GET", "/") == (200, b"hi")
+    assert connection.request("GET", "/", timeout=20) == (200, b"hi")
     time.sleep(0.05)
-    assert connection.request("GET", "/") == (200, b"hi")
+    assert connection.request("GET", "/", timeout=20) == (200, b"hi")
 
 
 @pytest.mark.parametrize(

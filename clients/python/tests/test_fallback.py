@@ -3,6 +3,7 @@
 import time
 
 import pytest
+from conftest import PRELUDE
 
 PROGRAM = """
 def timed_init():
@@ -58,9 +59,9 @@ def test_the_agent_does_not_have_this_process(run, agent, receiver, status):
 
 def test_an_agent_that_does_not_answer(run, agent, receiver):
     agent.stall.set()
-    ran = run(CONTINUOUS)
+    ran = run(CONTINUOUS, prelude=PRELUDE.replace("timeout=20", "timeout=1.0"))
     check(ran, receiver, "profile_chunk")
-    assert 0.9 < ran.result[0] < 1.6
+    assert 0.9 < ran.result[0] < 1.6, ran.warnings
 
 
 @pytest.mark.parametrize(

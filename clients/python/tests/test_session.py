@@ -27,6 +27,15 @@ def session():
     return Session(Board())
 
 
+@pytest.fixture
+def clock(monkeypatch):
+    """The time, in a list of one: it stands still but where a test sets it."""
+    now = [10_000_000_000]
+    for module in ("session", "board"):
+        monkeypatch.setattr("sentry_profiled.{}.monotonic_ns".format(module), lambda: now[0])
+    return now
+
+
 def windows(session):
     return decode(ctypes.string_at(session.board.address, SIZE))[1]
 
@@ -83,15 +92,12 @@ def test_a_run_is_open_while_any_root_span_is(session):
     assert summary(session) == [("run", None, "ended", 0)]
 
 
-def test_a_root_span_soon_after_the_last_goes_on_under_its_id(session, monkeypatch):
-    now = [1_000_000_000]
-    for module in ("session", "board"):
-        monkeypatch.setattr("sentry_profiled.{}.monotonic_ns".format(module), lambda: now[0])
+def test_a_root_span_soon_after_the_last_goes_on_under_its_id(session, clock):
     session.apply(answer(trace=True))
     session.open_root().stop()
-    now[0] += 9_000_000
+    clock[0] += 9_000_000
     session.open_root().stop()
-    now[0] += 20_000_000
+    clock[0] += 20_000_000
     session.open_root().stop()
     assert summary(session) == [("run", None, "ended", 0), ("run", None, "ended", 0), ("run", None, "ended", 1)]
 
@@ -192,11 +198,12 @@ def test_what_overlaps_has_one_id_also_if_its_run_is_over(session):
     assert session.profiler_id() is None
 
 
-def test_one_soon_after_the_last_goes_on_under_its_id(session):
+def test_one_soon_after_the_last_goes_on_under_its_id(session, clock):
     session.apply(answer())
-    for _ in range(3):
+    for pause in (0, 999_000_000, 1_001_000_000):
+        clock[0] += pause
         session.open_call(boards.FUNCTION, "f").close()
-    assert len({w["id"] for w in windows(session)}) == 1
+    assert [id for _, _, _, id in summary(session)] == [0, 0, 1]
 
 
 def test_nothing_is_noted_of_functions_that_are_not_profiled(session):

@@ -21,6 +21,7 @@ def test_set_it_installs_when_the_program_imports_the_sdk(run, agent, value):
         """
         at_start = [name in sys.modules for name in ("sentry_sdk", "sentry_profiled.sdk", "logging", "ctypes")]
         import sentry_sdk
+        sys.modules["sentry_profiled.sdk"]._installed.timeout = 20
         sentry_sdk.init(os.environ["SENTRY_DSN"], auto_enabling_integrations=False, profile_session_sample_rate=1.0)
         sentry_sdk.profiler.start_profiler()
         print(json.dumps([at_start, callable(sentry_sdk.profile), len(sys.meta_path)]))
@@ -104,6 +105,7 @@ def test_together_with_install(run, agent):
         import sentry_profiled
         sentry_profiled.install()
         import sentry_sdk
+        sys.modules["sentry_profiled.sdk"]._installed.timeout = 20
         sentry_sdk.init(auto_enabling_integrations=False, profile_session_sample_rate=1.0)
         print(json.dumps(0))
         """,
