@@ -29,14 +29,23 @@ const FLAGS_32: &[&str] = &["-m32", "-O2", "-nostdlib", "-static", "-fno-stack-p
 /// A program that says nothing for so long hangs.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// Held by a test while it measures: one at a time, over all test programs and threads of this machine.
+/// Held by a test while it needs the machine: over all test programs and threads.
 #[derive(Debug)]
 pub struct Turn(#[allow(dead_code, reason = "held, not read")] Flock<fs::File>);
 
-/// Waits for this test's turn.
+/// Waits for the turn of a test that measures: it is alone.
 pub fn turn() -> Turn {
+    locked(FlockArg::LockExclusive)
+}
+
+/// Waits for the turn of a test that holds beside others: it asks what is seen, not how much of it or how fast.
+pub fn turn_with_others() -> Turn {
+    locked(FlockArg::LockShared)
+}
+
+fn locked(how: FlockArg) -> Turn {
     let file = fs::File::create(std::env::temp_dir().join("sentry-profiled-tests.lock")).unwrap();
-    Turn(Flock::lock(file, FlockArg::LockExclusive).unwrap())
+    Turn(Flock::lock(file, how).unwrap())
 }
 
 /// A target program, built if it was not; `None`, said on stderr, where there is no compiler for it.

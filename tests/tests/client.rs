@@ -13,10 +13,13 @@ fn run(overlay: Option<&Path>, files: &[&str]) {
     let (Some(python), Some(_)) = (with_module("pytest"), with_module("sentry_sdk")) else { return };
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("clients/python");
     let mut command = Command::new(&python.path);
-    command.args(["-W", "ignore", "-m", "pytest", "-q", "--tb=short", "-p", "no:cacheprovider"]).args(files).current_dir(folder);
+    command
+        .args(["-W", "ignore", "-m", "pytest", "-q", "--tb=short", "-p", "no:cacheprovider"])
+        .args(files)
+        .current_dir(folder);
     // They wait most of the time: side by side, where pytest-xdist is there.
     if with_module("xdist").is_some() {
-        command.args(["-n", "2"]);
+        command.args(["-n", "4"]);
     }
     command.env("PYTHONDONTWRITEBYTECODE", "1").envs(overlay.map(|folder| ("PYTHONPATH", folder)));
     let output = command.output().unwrap();

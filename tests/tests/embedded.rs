@@ -13,7 +13,7 @@ use std::{
 use tests::{
     agent::{Agent, Run, collapsed, record, run, samples},
     compile::{Build, compile},
-    targets::{Program, turn},
+    targets::{Program, turn_with_others},
 };
 
 const SOON: Duration = Duration::from_mins(1);
@@ -69,29 +69,26 @@ fn shares(run: &Run) -> (u64, u64) {
 
 /// Check that an interpreter that is linked into a program, exported or not, and starts long after it is attached to, is found
 /// within about a second, although nothing is mapped meanwhile.
-#[test]
-fn linked_in() {
-    let _turn = turn();
+fn linked_in(flag: Option<&str>) {
+    let _turn = turn_with_others();
     let mut checked = 0;
     for python in linkable() {
         // Up to 3.9 nothing but symbols tells of it.
         let is_shown_stripped = python.version.as_str() != "3.8" && python.version.as_str() != "3.9";
-        for more in [&["-Wl,--export-dynamic"][..], &[], &["-s"]] {
-            if more == ["-s"] && !is_shown_stripped {
-                continue;
-            }
-            let Some(program) = link(&python, more) else { continue };
-            let script = targets().join("spins.py");
-            let mut command = Command::new(program);
-            let mut target = Program::spawn(command.arg("1500").arg(script).env("PYTHONHOME", &python.home));
-            assert_eq!(target.line(), "ready");
-            let run = record(target.pid(), 5, &[]).wait(SOON);
-            let (python_samples, all) = shares(&run);
-            let what = format!("{} {more:?}: {python_samples} of {all}\n{}", python.version, run.stderr);
-            // Half, where nobody else runs.
-            assert!(python_samples * 100 >= all * 20, "{what}");
-            checked += 1;
+        if flag == Some("-s") && !is_shown_stripped {
+            continue;
         }
+        let Some(program) = link(&python, flag.as_slice()) else { continue };
+        let script = targets().join("spins.py");
+        let mut command = Command::new(program);
+        let mut target = Program::spawn(command.arg("1500").arg(script).env("PYTHONHOME", &python.home));
+        assert_eq!(target.line(), "ready");
+        let run = record(target.pid(), 5, &[]).wait(SOON);
+        let (python_samples, all) = shares(&run);
+        let what = format!("{} {flag:?}: {python_samples} of {all}\n{}", python.version, run.stderr);
+        // Half, where nobody else runs.
+        assert!(python_samples * 100 >= all * 20, "{what}");
+        checked += 1;
     }
     println!("checked: {checked} programs");
     if checked == 0 {
@@ -99,11 +96,26 @@ fn linked_in() {
     }
 }
 
+#[test]
+fn linked_in_and_exported() {
+    linked_in(Some("-Wl,--export-dynamic"));
+}
+
+#[test]
+fn linked_in_and_not_exported() {
+    linked_in(None);
+}
+
+#[test]
+fn linked_in_and_stripped() {
+    linked_in(Some("-s"));
+}
+
 /// Check that the chunks of a program that starts Python are Python's, although its file does not look like it; not those of
 /// one whose platform was chosen.
 #[test]
 fn platform() {
-    let _turn = turn();
+    let _turn = turn_with_others();
     let Some(program) = linkable().pop().and_then(|python| Some((link(&python, &[])?, python.home))) else {
         return println!("skipped: no Python that can be linked in");
     };
@@ -130,7 +142,7 @@ fn platform() {
 /// Check a program that `PyInstaller` made a bundle of: a folder, and one file that unpacks itself and runs the result.
 #[test]
 fn bundles() {
-    let _turn = turn();
+    let _turn = turn_with_others();
     let folder = tempfile::tempdir().unwrap();
     for kind in ["--onedir", "--onefile"] {
         let mut command = Command::new("pyinstaller");
@@ -167,7 +179,7 @@ fn child_of(pid: i32) -> i32 {
 /// Check a worker that uWSGI forked: it tells the interpreter nothing of it, which goes by the parent's thread id.
 #[test]
 fn uwsgi() {
-    let _turn = turn();
+    let _turn = turn_with_others();
     let folder = tempfile::tempdir().unwrap();
     let app = folder.path().join("app.py");
     fs::write(

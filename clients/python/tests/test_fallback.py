@@ -24,6 +24,8 @@ print(json.dumps([min(took, timed_init()), sentry_profiled.stats()["state"]]))
 """
 CONTINUOUS = PROGRAM % "profile_session_sample_rate=1.0"
 TRANSACTION = PROGRAM % "profiles_sample_rate=1.0"
+#: Waits for an answer no longer than it would by default.
+SHORT = PRELUDE.replace("timeout=20", "timeout=1.0")
 
 
 def check(ran, receiver, item):
@@ -59,7 +61,7 @@ def test_the_agent_does_not_have_this_process(run, agent, receiver, status):
 
 def test_an_agent_that_does_not_answer(run, agent, receiver):
     agent.stall.set()
-    ran = run(CONTINUOUS, prelude=PRELUDE.replace("timeout=20", "timeout=1.0"))
+    ran = run(CONTINUOUS, prelude=SHORT)
     check(ran, receiver, "profile_chunk")
     assert 0.9 < ran.result[0] < 1.6, ran.warnings
 
@@ -74,7 +76,7 @@ def test_an_agent_that_does_not_answer(run, agent, receiver):
 )
 def test_something_else_behind_the_socket(run, agent, receiver, raw):
     agent.raw_answer = raw
-    ran = run(CONTINUOUS)
+    ran = run(CONTINUOUS, prelude=SHORT)
     check(ran, receiver, "profile_chunk")
     assert len(ran.warnings) == 1
 

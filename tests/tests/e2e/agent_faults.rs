@@ -48,13 +48,15 @@ fn agent_stopped_with_a_stop_open() {
     thread::sleep(Duration::from_millis(300));
     let mut random = Random(2);
     let deadline = Instant::now() + Duration::from_mins(1);
-    // Most stops of the agent hit it between two samples; then it is let go, and stopped again.
-    while held(target.pid()).is_empty() {
+    // Most stops of the agent hit it between two samples; then it is let go, and stopped again. One that the watchdog ended
+    // before we looked (this test may have to wait for a CPU) had a stop open.
+    while held(target.pid()).is_empty() && agent.is_running() {
         assert!(Instant::now() < deadline, "no stop of the agent met an open stop");
         agent.signal(Signal::SIGCONT);
         thread::sleep(random.micros(1_000..6_000));
         agent.signal(Signal::SIGSTOP);
-        thread::sleep(Duration::from_millis(4));
+        // Not before all of its threads are stopped: one that still runs may be about to end its stop.
+        await_state(&agent, |stopped| stopped);
     }
     let begun = Instant::now();
     assert_eq!(held_for(target.pid(), Duration::from_secs(5)), [0_i32; 0]);

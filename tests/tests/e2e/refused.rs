@@ -2,7 +2,7 @@ use std::{fs, time::Duration};
 
 use tests::{
     agent::{Run, dump, run},
-    targets::{Program, held, turn},
+    targets::{Program, held, turn_with_others},
 };
 
 fn refusal(pid: i32) -> Run {
@@ -17,7 +17,7 @@ fn said(run: &Run, pid: i32) -> String {
 /// Check that a kernel thread is refused for what it is. (Pid 2 is theirs all, outside of containers.)
 #[test]
 fn kernel_thread() {
-    let _turn = turn();
+    let _turn = turn_with_others();
     if !fs::read_to_string("/proc/2/comm").is_ok_and(|name| name == "kthreadd\n") {
         eprintln!("skipped: no kernel threads to be seen here");
         return;
@@ -30,7 +30,7 @@ fn kernel_thread() {
 /// Check that a 32-bit process is refused for what it is, and left alone.
 #[test]
 fn thirty_two_bits() {
-    let _turn = turn();
+    let _turn = turn_with_others();
     let Some(target) = Program::start("thirty_two_bit", &[]) else { return };
     let run = refusal(target.pid());
     assert_eq!((run.code, said(&run, target.pid()).as_str()), (1, "error: process PID is a 32-bit program"));
@@ -40,7 +40,7 @@ fn thirty_two_bits() {
 /// Check that the kernel's `io_uring` workers, listed among a process's threads, are none of its threads for us.
 #[test]
 fn io_uring_worker() {
-    let _turn = turn();
+    let _turn = turn_with_others();
     let Some(target) = Program::start("io_uring_worker", &[]) else { return };
     let dump = dump(target.pid());
     let names: Vec<&str> = dump.threads.iter().map(|thread| thread.name.as_str()).collect();
@@ -55,7 +55,7 @@ fn io_uring_worker() {
 /// Check that a thread's id, the agent's own, and nobody's are refused, each for what it is.
 #[test]
 fn wrong_ids() {
-    let _turn = turn();
+    let _turn = turn_with_others();
     let Some(target) = Program::start("spin", &["1"]) else { return };
     let thread = fs::read_dir(format!("/proc/{}/task", target.pid()))
         .unwrap()

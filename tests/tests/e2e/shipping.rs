@@ -4,7 +4,7 @@ use nix::sys::signal::Signal;
 use tests::{
     agent::{Agent, Run, files},
     receiver::{Answer, KEY, Receiver},
-    targets::{Program, turn},
+    targets::{Program, turn_with_others},
 };
 
 const SOON: Duration = Duration::from_secs(30);
@@ -43,7 +43,7 @@ fn invalid_dsn() {
 /// told at the end.
 #[test]
 fn the_key_is_nowhere() {
-    let _turn = turn();
+    let _turn = turn_with_others();
     let (receiver, folder) = (Receiver::start(), tempfile::tempdir().unwrap());
     let Some(target) = Program::start("spin", &["1"]) else { return };
     let body = format!("bad key {KEY}");
@@ -67,7 +67,7 @@ fn the_key_is_nowhere() {
 /// what one that was killed had sampled is sent by the next.
 #[test]
 fn shared_folder() {
-    let _turn = turn();
+    let _turn = turn_with_others();
     let (receiver, folder) = (Receiver::start(), tempfile::tempdir().unwrap());
     let Some(one) = Program::start("spin", &["1"]) else { return };
     let Some(two) = Program::start("sleepers", &["3", "10"]) else { return };
@@ -128,7 +128,7 @@ impl Drop for Disk {
 /// Check that a full disk costs what does not fit, that this is said, and that the target does not notice.
 #[test]
 fn full_disk() {
-    let _turn = turn();
+    let _turn = turn_with_others();
     let Some(disk) = Disk::mount("size=1m") else { return };
     let receiver = Receiver::start_down();
     let Some(target) = Program::start("spin", &["1"]) else { return };
@@ -152,7 +152,7 @@ fn full_disk() {
 /// Check that on a disk without any room the newest chunk is kept, and the older ones make room for it.
 #[test]
 fn full_of_chunks() {
-    let _turn = turn();
+    let _turn = turn_with_others();
     let Some(disk) = Disk::mount("size=1m") else { return };
     let receiver = Receiver::start_down();
     let Some(target) = Program::start("spin", &["1"]) else { return };
@@ -184,7 +184,7 @@ fn read_only() {
 /// Check that a state folder that somebody clears away in mid-run costs nothing.
 #[test]
 fn cleared_away() {
-    let _turn = turn();
+    let _turn = turn_with_others();
     let (receiver, folder) = (Receiver::start(), tempfile::tempdir().unwrap());
     let Some(target) = Program::start("spin", &["1"]) else { return };
     let agent = ship(target.pid(), &receiver.dsn(), folder.path(), "3s", &[]);

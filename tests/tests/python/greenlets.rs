@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use tests::{
     agent::{Stack, collapsed, record},
     pythons::{program, with_module},
-    targets::{Program, turn},
+    targets::{Program, turn_with_others},
 };
 
 const ROOTS: [&str; 3] = ["plain", "mapped", "asleep"];
@@ -14,7 +14,7 @@ const ROOTS: [&str; 3] = ["plain", "mapped", "asleep"];
 /// stack is being put together.
 #[test]
 fn gevent() {
-    let _turn = turn();
+    let _turn = turn_with_others();
     let Some(python) = with_module("gevent") else { return };
     let mut target = Program::spawn(&mut python.command(&program("hub.py")));
     assert_eq!(target.line(), "ready");

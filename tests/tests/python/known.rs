@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt::Write as _, path::PathBuf, process::Comman
 use tests::{
     agent::{Run, collapsed, record},
     pythons::{Python, all, line_of, program},
-    targets::{Program, turn},
+    targets::{Program, turn_with_others},
 };
 
 const SOON: Duration = Duration::from_mins(1);
@@ -68,7 +68,7 @@ fn source_lines() -> usize {
 /// Check the same in a pid namespace of its own, where the interpreter knows its threads by other ids than we do.
 #[test]
 fn in_a_namespace() {
-    let _turn = turn();
+    let _turn = turn_with_others();
     let unshare = || {
         let mut command = Command::new("unshare");
         command.args(["--pid", "--fork", "--kill-child", "--mount", "--mount-proc"]);
@@ -96,7 +96,7 @@ fn in_a_namespace() {
 /// generators, coroutines, decorated functions with a name beyond ASCII, threads that sleep; and nothing else.
 #[test]
 fn functions_and_lines() {
-    let _turn = turn();
+    let _turn = turn_with_others();
     let mut table = String::new();
     let mut wrong = Vec::new();
     for python in all() {

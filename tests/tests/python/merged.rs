@@ -9,7 +9,7 @@ use std::{
 use tests::{
     agent::{DumpFrame, DumpThread, dump},
     pythons::{Python, all, line_of, program, stripped, with_module},
-    targets::{Program, turn},
+    targets::{Program, turn_with_others},
 };
 
 const NAME: &str = "merged.py";
@@ -51,7 +51,7 @@ const BETWEEN: &[(&str, &[&str])] = &[
 /// Check every thread in every interpreter, and in its stripped copy.
 #[test]
 fn merged() {
-    let _turn = turn();
+    let _turn = turn_with_others();
     let (mut table, mut wrong) = (String::new(), String::new());
     let mut pythons = all();
     pythons.extend(pythons.iter().filter_map(stripped).collect::<Vec<_>>());

@@ -9,7 +9,7 @@ use serde_json::Value;
 use tests::{
     agent::run,
     pythons::{program, with_module},
-    targets::{Program, turn},
+    targets::{Program, turn_with_others},
 };
 
 const SECONDS: &str = "6";
@@ -24,7 +24,7 @@ type Functions = BTreeMap<Function, BTreeSet<u64>>;
 /// standard library that both have seen; and the lines, where a thread stood still.
 #[test]
 fn frames() {
-    let _turn = turn();
+    let _turn = turn_with_others();
     let Some(python) = with_module("sentry_sdk") else { return };
     let folder = tempfile::tempdir().unwrap();
     let mut command = python.command(&program("sdk.py"));

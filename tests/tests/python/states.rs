@@ -6,7 +6,7 @@ use tests::{
     agent::{collapsed, record, samples},
     compile::{Build, compile},
     pythons::{Python, all, program},
-    targets::{Program, turn},
+    targets::{Program, turn_with_others},
 };
 
 const SOON: Duration = Duration::from_mins(1);
@@ -21,7 +21,7 @@ fn outside_of_roots() -> Vec<Python> {
 /// Check a thread of a C library that calls into Python: nearly all of its samples show the Python that it runs.
 #[test]
 fn callbacks() {
-    let _turn = turn();
+    let _turn = turn_with_others();
     let library = program("calls_back.c");
     let flags = ["-O2", "-shared", "-fPIC", "-pthread"];
     let build = Build { name: "calls_back.so", compiler: "cc", sources: &[&library], flags: &flags, optional: true };
@@ -44,7 +44,7 @@ fn callbacks() {
 /// Check a thread that went from one interpreter into another: both are shown, the inner one inside.
 #[test]
 fn interpreters_in_each_other() {
-    let _turn = turn();
+    let _turn = turn_with_others();
     for python in outside_of_roots() {
         let mut target = Program::spawn(&mut python.command(&program("interpreters.py")));
         assert_eq!(target.line(), "ready");
