@@ -50,13 +50,16 @@ fn agent_stopped_with_a_stop_open() {
     let deadline = Instant::now() + Duration::from_mins(1);
     // Most stops of the agent hit it between two samples; then it is let go, and stopped again. One that the watchdog ended
     // before we looked (this test may have to wait for a CPU) had a stop open.
-    while held(target.pid()).is_empty() && agent.is_running() {
+    loop {
+        agent.signal(Signal::SIGSTOP);
+        // A thread of it that still runs may be about to end its stop.
+        await_state(&agent, |stopped| stopped);
+        if !held(target.pid()).is_empty() || !agent.is_running() {
+            break;
+        }
         assert!(Instant::now() < deadline, "no stop of the agent met an open stop");
         agent.signal(Signal::SIGCONT);
         thread::sleep(random.micros(1_000..6_000));
-        agent.signal(Signal::SIGSTOP);
-        // Not before all of its threads are stopped: one that still runs may be about to end its stop.
-        await_state(&agent, |stopped| stopped);
     }
     let begun = Instant::now();
     assert_eq!(held_for(target.pid(), Duration::from_secs(5)), [0_i32; 0]);
@@ -66,7 +69,7 @@ fn agent_stopped_with_a_stop_open() {
     while agent.is_running() && Instant::now() < deadline {
         thread::sleep(Duration::from_millis(5));
     }
-    assert!(!agent.is_running());
+    assert!(!agent.is_running(), "{:?} after {:?}", states(agent.pid()), begun.elapsed());
     let freeze = target.finish()["longest_freeze_us"].as_u64().unwrap();
     assert!(freeze < 750_000, "{freeze} us");
 }
