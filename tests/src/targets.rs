@@ -38,7 +38,8 @@ pub fn turn() -> Turn {
     locked(FlockArg::LockExclusive)
 }
 
-/// Waits for the turn of a test that holds beside others: it asks what is seen, not how much of it or how fast.
+/// Waits for the turn of a test that holds beside others: it asks what is seen, not how much of it or how fast, and starts no
+/// daemon, which would take the targets of another test for its own.
 pub fn turn_with_others() -> Turn {
     locked(FlockArg::LockShared)
 }

@@ -15,7 +15,7 @@ use profile::received::{Received, Transaction};
 use receiver::Receiver;
 use tests::{
     daemon::{Client, Daemon, sample},
-    targets::turn_with_others,
+    targets::turn,
 };
 
 /// Whatever a program sets itself wins; of one that sets nothing, `rate` is the operator's setting.
@@ -126,7 +126,7 @@ fn has_known_shares(profile: &Received) {
 /// Check the head of `continuous_manual.py`: chunks from start to stop alone, a profiler id for each start.
 #[test]
 fn continuous_manual() {
-    let _turn = turn_with_others();
+    let _turn = turn();
     let Some(scene) = Scene::new(0.0) else { return };
     let seen = scene.play(&sample("continuous_manual.py"), &[]);
     let (chunks, of_transactions) = seen.parts();
@@ -152,7 +152,7 @@ fn continuous_manual() {
 /// Check that a process which is not chosen sends nothing, whatever it calls, and says why, once.
 #[test]
 fn unsampled() {
-    let _turn = turn_with_others();
+    let _turn = turn();
     let Some(scene) = Scene::new(1.0) else { return };
     let seen = scene.play(&sample("continuous_manual.py"), &["0.0"]);
     assert!(seen.profiles.is_empty());
@@ -162,7 +162,7 @@ fn unsampled() {
 /// Check the head of `continuous_bare.py`: the operator's setting decides; without one, start says why it has no effect.
 #[test]
 fn continuous_bare() {
-    let _turn = turn_with_others();
+    let _turn = turn();
     let Some(scene) = Scene::new(0.0) else { return };
     let seen = scene.play(&sample("continuous_bare.py"), &[]);
     assert!(seen.profiles.is_empty());
@@ -189,7 +189,7 @@ fn are_linked(seen: &Seen, chunks: &[&Received]) {
 /// Check the head of `lifecycle_trace.py`: profiled while a root span is open in any thread, not between.
 #[test]
 fn lifecycle_trace() {
-    let _turn = turn_with_others();
+    let _turn = turn();
     let Some(scene) = Scene::new(0.0) else { return };
     let seen = scene.play(&sample("lifecycle_trace.py"), &[]);
     let (chunks, _) = seen.parts();
@@ -204,7 +204,7 @@ fn lifecycle_trace() {
 /// Check the head of `continuous_auto_start.py`: profiled with transactions, no call of start anywhere.
 #[test]
 fn continuous_auto_start() {
-    let _turn = turn_with_others();
+    let _turn = turn();
     let Some(scene) = Scene::new(0.0) else { return };
     let seen = scene.play(&sample("continuous_auto_start.py"), &[]);
     let (chunks, _) = seen.parts();
@@ -223,7 +223,7 @@ fn of_transaction<'s>(seen: &'s Seen, name: &str) -> Option<&'s Received> {
 /// Check the head of `transaction_rate.py`: every sampled transaction carries a profile that covers it.
 #[test]
 fn transaction_rate() {
-    let _turn = turn_with_others();
+    let _turn = turn();
     let Some(scene) = Scene::new(0.0) else { return };
     let seen = scene.play(&sample("transaction_rate.py"), &[]);
     let (chunks, of_transactions) = seen.parts();
@@ -241,7 +241,7 @@ fn transaction_rate() {
 /// Check that a profile is cut after 30 s, and comes with its transaction all the same.
 #[test]
 fn cut_after_30_seconds() {
-    let _turn = turn_with_others();
+    let _turn = turn();
     let Some(scene) = Scene::new(0.0) else { return };
     let seen = scene.play(&sample("transaction_rate.py"), &["33"]);
     let profile = of_transaction(&seen, "nightly report").unwrap_or_else(|| panic!("none; {}", seen.stderr));
@@ -253,7 +253,7 @@ fn cut_after_30_seconds() {
 /// Check the head of `transaction_sampler.py`: /api/ ones are all profiled, of the others a tenth.
 #[test]
 fn transaction_sampler() {
-    let _turn = turn_with_others();
+    let _turn = turn();
     let Some(scene) = Scene::new(0.0) else { return };
     let seen = scene.play(&sample("transaction_sampler.py"), &[]);
     let (chunks, of_transactions) = seen.parts();
@@ -267,7 +267,7 @@ fn transaction_sampler() {
 /// Check the head of `both_modes.py`: transaction mode takes precedence, and a warning says so, once.
 #[test]
 fn both_modes() {
-    let _turn = turn_with_others();
+    let _turn = turn();
     let Some(scene) = Scene::new(0.0) else { return };
     let seen = scene.play(&sample("both_modes.py"), &[]);
     let (chunks, of_transactions) = seen.parts();
@@ -278,7 +278,7 @@ fn both_modes() {
 /// Check the head of `function_and_block.py`: only what runs in them is in the profile, and they are named.
 #[test]
 fn function_and_block() {
-    let _turn = turn_with_others();
+    let _turn = turn();
     let Some(scene) = Scene::new(0.0) else { return };
     let seen = scene.play(&sample("function_and_block.py"), &[]);
     let (chunks, _) = seen.parts();
@@ -303,7 +303,7 @@ fn function_and_block() {
 /// Check that without an agent the client says so, once, and the SDK's own profiler does the work.
 #[test]
 fn without_an_agent() {
-    let _turn = turn_with_others();
+    let _turn = turn();
     let Some(scene) = Scene::new(0.0) else { return };
     let mut command = scene.client.command(&scene.daemon, &scene.receiver.dsn, &sample("continuous_manual.py"));
     command.env("SENTRY_PROFILED_CONTROL", "/nonexistent/control.sock");
