@@ -79,6 +79,14 @@ def decode(memory):
     return header, sorted(windows, key=lambda window: window["sequence"])
 
 
+def whole(memory, length, address):
+    """So many bytes of a process. `OSError`: it is ending, and has none any more, or a part."""
+    data = os.pread(memory.fileno(), length, address)
+    if len(data) < length:
+        raise OSError("{} of {} bytes are there".format(len(data), length))
+    return data
+
+
 class Agent:
     def __init__(self, path, decide=decision):
         self.path = path
@@ -186,19 +194,14 @@ class Agent:
                     continue
 
     def _read(self, pid, memory, address):
-        """Only what is the same twice: the process may be writing. Of one that is ending there is nothing to read, or a part."""
-        head = os.pread(memory.fileno(), 16, address)
-        if len(head) < 16:
-            return
-        magic, changes = struct.unpack("=2Q", head)
+        """Only what is the same twice: the process may be writing."""
+        magic, changes = struct.unpack("=2Q", whole(memory, 16, address))
         known = self.headers.get(pid)
         if magic != MAGIC or (known is not None and known["changes"] == changes):
             return
         data = b""
         for _ in range(10):
-            again = os.pread(memory.fileno(), 32768, address)
-            if len(again) < 32768:
-                return
+            again = whole(memory, 32768, address)
             if again == data:
                 break
             data = again
