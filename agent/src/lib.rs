@@ -25,7 +25,6 @@ pub mod record;
 pub mod recover;
 pub mod report;
 pub mod run;
-pub mod schedule;
 pub mod serve;
 pub mod session;
 pub mod settings;

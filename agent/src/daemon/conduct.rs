@@ -28,8 +28,7 @@ use crate::{
     info::session_info,
     outlet::Outlet,
     pipeline::Opening,
-    schedule::Transactions,
-    session::{Course, Told as ToldSession},
+    session::{Course, Profiles, Told as ToldSession},
     settings,
 };
 
@@ -297,7 +296,7 @@ impl Daemon {
         info.tags.insert("target".to_owned(), process.entry.clone());
         let is_transactions = process.verdict.mode == "transaction";
         let course = if is_transactions {
-            Course::Transactions(Transactions::default())
+            Course::Transactions(Profiles::default())
         } else {
             Course::Told(ToldSession::default())
         };

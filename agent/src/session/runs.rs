@@ -1,18 +1,17 @@
 //! When a process is profiled that says so itself, by its board, or whose operator does. Decides; samples nothing, and reads
 //! no clock.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use profile::{
     board::{Board, Window, WindowKind},
-    chunk::TRANSACTION_MAX_NS,
     feed::Mark,
     id::ProfilerId,
 };
 
 /// A time in which a process is profiled under one profiler id. Times are `CLOCK_MONOTONIC` nanoseconds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Run {
+pub(super) struct Run {
     /// What its chunks say.
     pub id: ProfilerId,
     /// Since when.
@@ -23,7 +22,7 @@ pub struct Run {
 
 /// What is to be done, in this order.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Step {
+pub(super) enum Step {
     /// The run that goes on has ended.
     End {
         /// When.
@@ -37,7 +36,7 @@ pub enum Step {
 
 /// Runs of a process, one at a time.
 #[derive(Debug, Default)]
-pub struct Runs {
+pub(super) struct Runs {
     /// The operator's.
     forced: Option<Run>,
     board: Board,
@@ -52,7 +51,7 @@ pub struct Runs {
 
 impl Runs {
     /// The board is another, as was seen at `at_ns`.
-    pub fn noted(&mut self, board: Board, at_ns: u64) -> Vec<Step> {
+    pub(super) fn noted(&mut self, board: Board, at_ns: u64) -> Vec<Step> {
         let before = std::mem::replace(&mut self.board, board);
         // A chunk that ends is told the ends of its marks before, and the next one its beginnings.
         let (ended, begun): (Vec<Mark>, Vec<Mark>) =
@@ -62,13 +61,13 @@ impl Runs {
     }
 
     /// The operator starts a run at `at_ns`, or ends the one that goes on: `None`.
-    pub fn forced(&mut self, id: Option<ProfilerId>, at_ns: u64) -> Vec<Step> {
+    pub(super) fn forced(&mut self, id: Option<ProfilerId>, at_ns: u64) -> Vec<Step> {
         self.forced = id.map(|id| Run { id, start_ns: at_ns, marks_only: false });
         self.turn(at_ns)
     }
 
     /// From `at_ns` on nothing is read of the process, or it is again.
-    pub fn suspended(&mut self, suspended: bool, at_ns: u64) -> Vec<Step> {
+    pub(super) fn suspended(&mut self, suspended: bool, at_ns: u64) -> Vec<Step> {
         self.suspended = suspended;
         self.turn(at_ns)
     }
@@ -141,127 +140,9 @@ fn mark(window: &Window, end_ns: Option<u64>) -> Option<Mark> {
     })
 }
 
-/// A transaction whose profile can be cut.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Transaction {
-    /// Its profile's id.
-    pub id: uuid::Uuid,
-    /// When it began.
-    pub start_ns: u64,
-    /// When it ended, or 30 s after it began.
-    pub end_ns: u64,
-    /// It goes on.
-    pub cut: bool,
-}
-
-/// How long the samples of a transaction that goes on after [`TRANSACTION_MAX_NS`] are kept: its process asks for its profile
-/// when it ends.
-const KEPT_NS: u64 = 60_000_000_000;
-
-/// Transactions of a process that are profiled.
-#[derive(Debug, Default)]
-pub struct Transactions {
-    /// By sequence: those that go on and need samples.
-    open: BTreeMap<u64, (uuid::Uuid, u64)>,
-    /// Those that go on and have lasted for as long as a profile may: it is built when they end.
-    cut: BTreeMap<u64, (uuid::Uuid, u64)>,
-    /// Those that go on, and whose samples are not kept any more.
-    lost: BTreeSet<u64>,
-    /// Those that have ended.
-    done: BTreeSet<u64>,
-}
-
-/// Transactions that have ended.
-#[derive(Debug, Default)]
-pub struct Ended {
-    /// Those whose profile can be built.
-    pub kept: Vec<Transaction>,
-    /// Those whose samples are not kept any more.
-    pub lost: Vec<uuid::Uuid>,
-}
-
-impl Transactions {
-    /// The board is another, as was seen at `at_ns`: those that have ended.
-    pub fn noted(&mut self, board: &Board, at_ns: u64) -> Ended {
-        let mut ended = Ended::default();
-        for window in board.windows.values().filter(|window| window.kind == WindowKind::Transaction) {
-            let sequence = window.sequence;
-            if self.done.contains(&sequence) {
-                continue;
-            }
-            let is_lost = self.lost.contains(&sequence);
-            if let Some(end_ns) = window.end_ns {
-                self.done.insert(sequence);
-                if is_lost {
-                    ended.lost.push(window.id);
-                } else {
-                    ended.kept.push(transaction(window.id, window.start_ns, end_ns, at_ns));
-                }
-            } else if !is_lost && !self.cut.contains_key(&sequence) {
-                self.open.insert(sequence, (window.id, window.start_ns));
-            }
-        }
-        self.done.retain(|sequence| board.windows.contains_key(sequence));
-        let goes_on = |sequence: &u64| board.windows.get(sequence).is_some_and(|window| window.end_ns.is_none());
-        self.open.retain(|sequence, _| goes_on(sequence));
-        self.cut.retain(|sequence, _| goes_on(sequence));
-        self.lost.retain(goes_on);
-        ended
-    }
-
-    /// At `at_ns`: whether any has now lasted for as long as a profile may. Forgets those that last much longer.
-    pub fn overdue(&mut self, at_ns: u64) -> bool {
-        let is_past = |start: u64, limit: u64| start.saturating_add(limit) <= at_ns;
-        let before = self.cut.len();
-        self.cut.extend(self.open.extract_if(.., |_, (_, start)| is_past(*start, TRANSACTION_MAX_NS)));
-        let is_any = self.cut.len() > before;
-        let lost = self.cut.extract_if(.., |_, (_, start)| is_past(*start, TRANSACTION_MAX_NS + KEPT_NS));
-        self.lost.extend(lost.map(|(sequence, _)| sequence));
-        is_any
-    }
-
-    /// Forgets those that last longer than a profile may: what is kept for them has become too much.
-    pub fn lose_cut(&mut self) {
-        self.lost.extend(std::mem::take(&mut self.cut).into_keys());
-    }
-
-    /// Whether none goes on that needs samples.
-    pub fn is_idle(&self) -> bool {
-        self.open.is_empty()
-    }
-
-    /// When the first of those began for which samples are needed or kept.
-    pub fn first_start_ns(&self) -> Option<u64> {
-        self.open.values().chain(self.cut.values()).map(|(_, start)| *start).min()
-    }
-}
-
-fn transaction(id: uuid::Uuid, start_ns: u64, end_ns: u64, at_ns: u64) -> Transaction {
-    let limit = start_ns.saturating_add(TRANSACTION_MAX_NS);
-    Transaction { id, start_ns, end_ns: end_ns.min(limit).min(at_ns.max(start_ns)), cut: end_ns > limit }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
-
-    /// A board of windows as `sequence kind id start end`, `-` where it goes on.
-    fn board(text: &str) -> Board {
-        let windows = text.split(", ").filter(|row| !row.is_empty()).map(|row| {
-            let words: Vec<&str> = row.split(' ').collect();
-            let number = |place: usize| words[place].parse::<u64>().unwrap();
-            let kind = match words[1] {
-                "run" => WindowKind::Run,
-                "tx" => WindowKind::Transaction,
-                _ => WindowKind::Block,
-            };
-            let name = (kind == WindowKind::Block).then(|| words[1].to_owned());
-            let id = uuid::Uuid::from_u128(number(2).into());
-            let end_ns = words[4].parse().ok();
-            (number(0), Window { sequence: number(0), kind, thread: 7, start_ns: number(3), end_ns, id, name })
-        });
-        Board { windows: windows.collect(), lost: 0 }
-    }
+    use super::{super::tests::board, *};
 
     fn shown(steps: Vec<Step>) -> String {
         let text = steps.into_iter().map(|step| match step {
@@ -346,59 +227,5 @@ mod tests {
         assert_eq!(shown(runs.noted(board("1 run 5 90 -, 2 run 6 180 -"), 200)), "");
         assert_eq!(shown(runs.noted(board("1 run 5 90 -, 2 run 6 180 190"), 200)), "");
         assert_eq!(shown(runs.suspended(false, 300)), "begin 5 at 150");
-    }
-
-    fn ended(of: &Ended) -> String {
-        let row = |of: &Transaction| {
-            format!("{} {}..{}{}", of.id.as_u128(), of.start_ns, of.end_ns, if of.cut { " cut" } else { "" })
-        };
-        let lost = of.lost.iter().map(|id| format!("{} lost", id.as_u128()));
-        of.kept.iter().map(row).chain(lost).collect::<Vec<_>>().join(", ")
-    }
-
-    const S: u64 = 1_000_000_000;
-
-    /// Check that a transaction is told once, when it has ended: also of one that went on for more than 30 s, whose first 30 s
-    /// are its profile.
-    #[test]
-    fn transactions() {
-        let mut all = Transactions::default();
-        assert_eq!(ended(&all.noted(&board("1 tx 5 90 -, 2 tx 6 95 -"), 100)), "");
-        assert_eq!(all.first_start_ns(), Some(90));
-        assert_eq!(
-            ended(&all.noted(&board("1 tx 5 90 150, 2 tx 6 95 -, 3 tx 7 110 120"), 200)),
-            "5 90..150, 7 110..120"
-        );
-        assert_eq!(ended(&all.noted(&board("1 tx 5 90 150, 2 tx 6 95 -"), 300)), "");
-        assert!(!all.overdue(30 * S) && !all.is_idle());
-        assert!(all.overdue(31 * S) && all.is_idle());
-        assert!(!all.overdue(32 * S), "told once");
-        assert_eq!(ended(&all.noted(&board("2 tx 6 95 -"), 33 * S)), "");
-        assert_eq!(all.first_start_ns(), Some(95), "its samples are kept");
-        let late = format!("2 tx 6 95 {}", 40 * S);
-        assert_eq!(ended(&all.noted(&board(&late), 41 * S)), format!("6 95..{} cut", 30 * S + 95));
-        assert_eq!(all.first_start_ns(), None);
-        assert_eq!(ended(&all.noted(&board(&late), 42 * S)), "");
-    }
-
-    /// Check that of one that goes on for much longer nothing is kept, and that this is told when it ends; and the same where too
-    /// much would have been kept.
-    #[test]
-    fn long_transactions() {
-        let mut all = Transactions::default();
-        all.noted(&board("1 tx 5 95 -"), 100);
-        all.overdue(31 * S);
-        all.overdue(90 * S);
-        assert_eq!(all.first_start_ns(), Some(95));
-        all.overdue(91 * S);
-        assert_eq!(all.first_start_ns(), None);
-        let next = format!("1 tx 5 95 -, 2 tx 6 {} -", 91 * S);
-        assert_eq!(ended(&all.noted(&board(&next), 92 * S)), "");
-        all.overdue(122 * S);
-        all.lose_cut();
-        assert_eq!(all.first_start_ns(), None);
-        let over = format!("1 tx 5 95 {}, 2 tx 6 {} {}", 122 * S, 91 * S, 122 * S);
-        assert_eq!(ended(&all.noted(&board(&over), 123 * S)), "5 lost, 6 lost");
-        assert_eq!(ended(&all.noted(&board(&over), 124 * S)), "");
     }
 }

@@ -1,10 +1,16 @@
 //! One target from its first event to its last chunk: feeds the chunk builder and the recording, asks for names ahead,
 //! and says when a chunk is due.
 
+mod course;
+mod profiles;
+mod runs;
+#[cfg(test)]
+mod tests;
+mod transactions;
+
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{HashMap, HashSet},
     error::Error,
-    time::{Duration, Instant},
 };
 
 use profile::{
@@ -20,21 +26,24 @@ use profile::{
 use sampler::TargetId;
 use tracing::warn;
 
+pub use self::{
+    course::{Course, Told},
+    profiles::Profiles,
+};
+use self::{
+    profiles::Next,
+    runs::{Run, Step},
+};
 use crate::{
     clocks,
     naming::Naming,
     report::Summary,
-    schedule::{Run, Runs, Step, Transaction, Transactions},
-    shelf::{CLIENT_WAITS, Dropped, Made},
+    shelf::{Dropped, Made},
     ship::{Journal, journal::Closed},
 };
 
 /// Names of more frames than these are not held from chunk to chunk; who needs one again asks again.
 const ASKED_MAX: usize = 100_000;
-/// How long after a transaction's end its profile may wait for names: its process waits for it for 2 s.
-const TRANSACTION_WAIT: Duration = Duration::from_millis(800);
-/// Profiles that wait to be built, at most: as many transactions wait in a client.
-const READY_MAX: usize = 256;
 /// At so many runs of threads (40 bytes each) nothing is kept any more for transactions that go on after their 30 s.
 const RUNS_KEPT_MAX: usize = 500_000;
 
@@ -64,28 +73,6 @@ pub struct ClosedChunk {
     pub is_idle: bool,
 }
 
-/// When a session profiles.
-#[derive(Debug, Default)]
-pub enum Course {
-    /// From its beginning to its end.
-    #[default]
-    Always,
-    /// When its process or its operator says so.
-    Told(Told),
-    /// For transactions, each with a profile of its own. No chunks.
-    Transactions(Transactions),
-}
-
-/// A session that is told when to profile.
-#[derive(Debug, Default)]
-pub struct Told {
-    runs: Runs,
-    /// Begins with the first tick after its start.
-    next: Option<Run>,
-    /// A chunk is open.
-    is_running: bool,
-}
-
 /// What came of telling a session something.
 #[derive(Debug, Default)]
 pub struct Turned {
@@ -93,13 +80,6 @@ pub struct Turned {
     pub closed: Vec<ClosedChunk>,
     /// Of transactions, by their profiles' ids: those that will have none.
     pub dropped: Vec<(uuid::Uuid, Dropped)>,
-}
-
-/// A transaction that has ended, and whose profile is to be built.
-#[derive(Debug)]
-struct Ready {
-    of: Transaction,
-    since: Instant,
 }
 
 /// A target being profiled.
@@ -116,8 +96,6 @@ pub struct Session {
     recording: Option<Recording>,
     naming: Naming,
     course: Course,
-    /// The oldest first.
-    ready: VecDeque<Ready>,
     asked: HashSet<NativeFrame>,
     /// The clocks of the open chunk.
     anchor: Anchor,
@@ -170,7 +148,6 @@ impl Session {
             recording: keep.recording.then(|| Recording::new(info)),
             naming,
             course: Course::Always,
-            ready: VecDeque::new(),
             asked: HashSet::new(),
             start_ns: start,
             last_tick: start,
@@ -198,11 +175,7 @@ impl Session {
 
     /// Whether a chunk is open.
     pub fn is_running(&self) -> bool {
-        match &self.course {
-            Course::Always => true,
-            Course::Told(told) => told.is_running,
-            Course::Transactions(_) => false,
-        }
+        self.course.is_running()
     }
 
     /// The process's board is another, as was seen at `at_ns`.
@@ -214,24 +187,13 @@ impl Session {
                 let steps = told.runs.noted(board, at_ns);
                 self.take_steps(steps)
             }
-            Course::Transactions(transactions) => {
-                let was_idle = transactions.first_start_ns().is_none() && self.ready.is_empty();
-                let ended = transactions.noted(&board, at_ns);
-                if let (true, Some(start_ns), Some(builder)) =
-                    (was_idle, transactions.first_start_ns(), &mut self.builder)
-                {
-                    self.told.merge(builder.untold());
-                    builder.begin(self.profiler_id, clocks::now(), start_ns, false);
-                    (self.due_ns, self.is_due) = (SPAN_ASKED_NS, false);
+            Course::Transactions(profiles) => {
+                let was_needed = profiles.kept_from_ns().is_some();
+                let dropped = profiles.noted(&board, at_ns);
+                if let (false, Some(start_ns)) = (was_needed, profiles.kept_from_ns()) {
+                    self.begin_chunk(Run { id: self.profiler_id, start_ns, marks_only: false });
                 }
-                let lost = ended.lost.into_iter().map(|id| (id, Dropped::TooLong));
-                let mut turned = Turned { dropped: lost.collect(), ..Turned::default() };
-                for of in ended.kept {
-                    self.ready.push_back(Ready { of, since: Instant::now() });
-                    let over = if self.ready.len() > READY_MAX { self.ready.pop_front() } else { None };
-                    turned.dropped.extend(over.map(|ready| (ready.of.id, Dropped::Late)));
-                }
-                turned
+                Turned { dropped, ..Turned::default() }
             }
         }
     }
@@ -271,16 +233,21 @@ impl Session {
         let Course::Told(told) = &mut self.course else { return };
         let Some(run) = told.next.take_if(|run| run.start_ns <= at_ns) else { return };
         told.is_running = true;
-        let Some(builder) = &mut self.builder else { return };
-        let anchor = clocks::now();
-        // What was counted while no chunk was open.
-        self.told.merge(builder.untold());
-        let info = builder.begin(run.id, anchor, run.start_ns, run.marks_only);
-        (self.profiler_id, self.anchor) = (run.id, anchor);
-        (self.due_ns, self.is_due, self.awake) = (SPAN_ASKED_NS, false, false);
-        if let Some(Err(error)) = self.journal.as_mut().map(|journal| journal.resume(info, run.start_ns)) {
+        if let Some(info) = self.begin_chunk(run)
+            && let Some(Err(error)) = self.journal.as_mut().map(|journal| journal.resume(info, run.start_ns))
+        {
             warn!(error = &error as &dyn Error, "The next journal cannot be begun; a crash would lose the open chunk.");
         }
+    }
+
+    /// Opens a chunk, where none was open; `None`: chunks are not wanted.
+    fn begin_chunk(&mut self, run: Run) -> Option<SessionInfo> {
+        let builder = self.builder.as_mut()?;
+        // What was counted while none was open.
+        self.told.merge(builder.untold());
+        (self.profiler_id, self.anchor) = (run.id, clocks::now());
+        (self.due_ns, self.is_due, self.awake) = (SPAN_ASKED_NS, false, false);
+        Some(builder.begin(run.id, self.anchor, run.start_ns, run.marks_only))
     }
 
     /// Ends the run that goes on. `None`: no tick of it came, so there is nothing of it.
@@ -296,20 +263,22 @@ impl Session {
         Some(ClosedChunk { profiler_id, chunk, journal, platform: self.platform.clone(), is_idle })
     }
 
+    fn profiles(&mut self) -> Option<&mut Profiles> {
+        if let Course::Transactions(profiles) = &mut self.course { Some(profiles) } else { None }
+    }
+
     /// How many profiles of transactions are to be built.
     pub fn ready_count(&self) -> usize {
-        self.ready.len()
+        self.course.ready_count()
     }
 
     /// Builds the next profile of a transaction, which takes up to some tens of milliseconds, unless its process does not wait
     /// for it any more.
     pub fn next_profile(&mut self) -> Option<(uuid::Uuid, Made)> {
-        let Ready { of, since } = self.ready.pop_front()?;
-        if since.elapsed() >= CLIENT_WAITS {
-            return Some((of.id, Made::Dropped(Dropped::Late)));
-        }
-        // Of many that ended together only the first waits.
-        let wait = TRANSACTION_WAIT.saturating_sub(since.elapsed());
+        let (of, wait) = match self.profiles()?.next()? {
+            Next::Build(of, wait) => (of, wait),
+            Next::Late(id) => return Some((id, Made::Dropped(Dropped::Late))),
+        };
         let mut namer = self.naming.namer_within(self.id, wait);
         let profile = self.builder.as_ref()?.transaction(of.start_ns, of.end_ns, of.cut, &mut namer);
         Some((of.id, profile.map_or(Made::TooLittle, Made::Profile)))
@@ -317,28 +286,21 @@ impl Session {
 
     /// A tick at `at_ns`. Whether from now on no transaction needs samples, as all have lasted for as long as a profile may.
     pub fn overdue(&mut self, at_ns: u64) -> bool {
-        let Course::Transactions(transactions) = &mut self.course else { return false };
-        transactions.overdue(at_ns) && transactions.is_idle()
+        self.profiles().is_some_and(|profiles| profiles.overdue(at_ns))
     }
 
     /// Once a second: forgets what is kept for no transaction any more.
     pub fn tidy(&mut self, at_ns: u64) {
         self.overdue(at_ns);
-        let Course::Transactions(transactions) = &mut self.course else { return };
+        let Course::Transactions(profiles) = &mut self.course else { return };
         if self.builder.as_ref().is_some_and(|builder| builder.runs() > RUNS_KEPT_MAX) {
-            transactions.lose_cut();
+            profiles.lose_cut();
             self.forget_old();
         }
-        let is_kept = self.kept_from_ns().is_some();
+        let is_kept = self.course.kept_from_ns().is_some();
         if let Some(builder) = self.builder.as_mut().filter(|builder| !is_kept && builder.span_ns() > 0) {
             builder.forget_before(at_ns);
         }
-    }
-
-    /// Since when samples are needed or kept.
-    fn kept_from_ns(&self) -> Option<u64> {
-        let Course::Transactions(transactions) = &self.course else { return None };
-        self.ready.iter().map(|ready| ready.of.start_ns).chain(transactions.first_start_ns()).min()
     }
 
     /// Takes an event. `true`, once: the chunk is due; call [`Self::close`] where no sample comes before the stacks are forgotten.
@@ -374,7 +336,7 @@ impl Session {
     /// Whether transactions went on for so long, one beside the other, that what was before them is to be forgotten.
     fn is_long(&mut self) -> bool {
         let span = self.builder.as_ref().map_or(0, ChunkBuilder::span_ns);
-        let is_due = span >= self.due_ns && self.kept_from_ns().is_some();
+        let is_due = span >= self.due_ns && self.course.kept_from_ns().is_some();
         is_due && !std::mem::replace(&mut self.is_due, is_due)
     }
 
@@ -427,7 +389,7 @@ impl Session {
     /// Of transactions that go on beside each other without end, what was before them is not needed any more.
     fn forget_old(&mut self) {
         self.is_due = false;
-        let first = self.kept_from_ns();
+        let first = self.course.kept_from_ns();
         if let (Some(builder), Some(first)) = (&mut self.builder, first) {
             builder.forget_before(first);
             self.due_ns = builder.span_ns().saturating_add(SPAN_ASKED_NS / 2);
@@ -521,201 +483,5 @@ impl Session {
         if !new.is_empty() {
             self.naming.prepare(self.id, new);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use profile::{
-        address::RemoteAddr,
-        board::{Window, WindowKind},
-        feed::StackId,
-        stack::{PcKind, RawFrame, RawStack, StackEnd},
-        thread::ThreadState,
-    };
-
-    use super::*;
-    use crate::naming::Patience;
-
-    const SECOND: u64 = 1_000_000_000;
-
-    /// The clocks at a second of the session, the wall clock being so many seconds ahead.
-    fn clocks(second: u64, ahead: i64) -> Anchor {
-        let unix = 1_790_000_000_u64.saturating_add_signed(ahead) + second;
-        Anchor { unix_ns: unix * SECOND, monotonic_ns: second * SECOND }
-    }
-
-    /// A session that began at second 0, whose first chunk is due after 60.
-    fn session() -> Session {
-        let (naming, _thread) = Naming::start(symbolizer::Settings::default(), Patience::Background, None).unwrap();
-        let info = SessionInfo::new(ProfilerId(uuid::Uuid::nil()), clocks(0, 0), 101.0, Pid(1));
-        Session::new(TargetId(0), info, Keep { chunks: true, ..Keep::default() }, naming, None)
-    }
-
-    /// Check that a chunk is due once, however late it is closed, and the next one a minute after that.
-    #[test]
-    fn due_once() {
-        let mut session = session();
-        let mut due_at = |seconds: u64| session.apply(&Event::Tick { at_ns: seconds * SECOND });
-        assert_eq!([59, 60, 61, 62].map(&mut due_at), [false, true, false, false]);
-        session.close(clocks(62, 0));
-        let mut due_at = |seconds: u64| session.apply(&Event::Tick { at_ns: seconds * SECOND });
-        assert_eq!([63, 121, 123, 124].map(&mut due_at), [false, false, true, false]);
-    }
-
-    /// Check that a session in which no run goes on keeps no readings of its target's use, however long; and that what is
-    /// counted then is in the sum at its end.
-    #[test]
-    fn idle_keeps_nothing() {
-        let (mut session, _) = session().told(Course::Told(Told::default()));
-        let usage = |second: u64| Event::Usage { at_ns: second * SECOND, cpu_percent: 1.0, rss_bytes: 1 };
-        let lost = |session: &mut Session| {
-            let mut counters = Counters::default();
-            Counters::count(&mut counters.lost, "torn");
-            session.apply(&Event::Counters(Box::new(counters)));
-        };
-        for second in 1..100 {
-            session.apply(&usage(second));
-        }
-        lost(&mut session);
-        let readings = |session: &Session| session.builder.as_ref().unwrap().readings();
-        assert_eq!(readings(&session), 0);
-        session.forced(Some(ProfilerId(uuid::Uuid::from_u128(1))), 100 * SECOND);
-        session.apply(&Event::Tick { at_ns: 101 * SECOND });
-        session.apply(&usage(101));
-        lost(&mut session);
-        assert_eq!(readings(&session), 1);
-        session.forced(None, 102 * SECOND);
-        session.apply(&usage(103));
-        lost(&mut session);
-        session.end(104 * SECOND);
-        assert_eq!(session.summary(104 * SECOND).unwrap().counters.lost.values().sum::<u64>(), 3);
-    }
-
-    /// A board with one transaction.
-    fn board(start: u64, end: Option<u64>) -> Board {
-        let window = Window {
-            sequence: start,
-            kind: WindowKind::Transaction,
-            thread: 0,
-            start_ns: start * SECOND,
-            end_ns: end.map(|end| end * SECOND),
-            id: uuid::Uuid::from_u128(start.into()),
-            name: None,
-        };
-        Board { windows: [(start, window)].into(), lost: 0 }
-    }
-
-    /// A session of transactions that has seen a thread run at each second of a time, while one went on since its begin.
-    fn with_transaction(from: u64, until: u64) -> Session {
-        let (mut session, _) = session().told(Course::Transactions(Transactions::default()));
-        session.noted(board(from, None), from * SECOND);
-        let frames = vec![RawFrame::Native(NativeFrame { pc: RemoteAddr(1), kind: PcKind::Exact, module: None })];
-        session.apply(&Event::Stack(StackId(0), RawStack { frames, end: StackEnd::Complete }));
-        for second in from..until {
-            session.apply(&Event::Tick { at_ns: second * SECOND });
-            session.apply(&Event::Sample { tid: Tid(1), stack: StackId(0), state: ThreadState::OnCpu.into() });
-        }
-        session
-    }
-
-    fn next_profile(session: &mut Session) -> String {
-        let Some((id, made)) = session.next_profile() else { return "none".to_owned() };
-        let made = match made {
-            Made::Profile(bytes) => {
-                let profile: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
-                format!("{} ticks, cut {}", profile["ticks"], profile["cut"])
-            }
-            Made::TooLittle => "too little".to_owned(),
-            Made::Dropped(why) => why.as_ref().to_owned(),
-        };
-        format!("{}: {made}", id.as_u128())
-    }
-
-    /// Check that a transaction of more than 30 s has its profile built when it ends, not before: nobody could fetch it. And that
-    /// its samples are forgotten if it goes on for a minute more.
-    #[test]
-    fn long_transaction() {
-        let mut session = with_transaction(5, 40);
-        assert!(session.overdue(40 * SECOND), "nobody needs samples any more");
-        assert_eq!(next_profile(&mut session), "none");
-        session.tidy(80 * SECOND);
-        session.noted(board(5, Some(80)), 80 * SECOND);
-        assert_eq!(next_profile(&mut session), "5: 31 ticks, cut true");
-        assert_eq!(next_profile(&mut session), "none");
-        session.tidy(81 * SECOND);
-        assert_eq!(session.builder.as_ref().unwrap().span_ns(), 0, "nothing is kept for nobody");
-
-        let mut session = with_transaction(5, 40);
-        session.tidy(95 * SECOND);
-        assert_eq!(session.builder.as_ref().unwrap().span_ns(), 0);
-        let turned = session.noted(board(5, Some(100)), 100 * SECOND);
-        assert_eq!(turned.dropped, [(uuid::Uuid::from_u128(5), Dropped::TooLong)]);
-        assert_eq!(next_profile(&mut session), "none");
-    }
-
-    /// Check that a profile that waits to be built loses nothing to a transaction that begins or to the next minute, and is not
-    /// built when its process has given it up.
-    #[test]
-    fn ready_is_kept() {
-        let mut session = with_transaction(5, 12);
-        session.noted(board(5, Some(11)), 12 * SECOND);
-        session.noted(board(13, None), 13 * SECOND);
-        session.tidy(13 * SECOND);
-        session.close(clocks(13, 0));
-        assert_eq!(next_profile(&mut session), "5: 7 ticks, cut false");
-
-        let mut session = with_transaction(5, 12);
-        session.noted(board(5, Some(11)), 12 * SECOND);
-        session.ready[0].since = Instant::now().checked_sub(CLIENT_WAITS).unwrap();
-        assert_eq!(next_profile(&mut session), "5: late");
-    }
-
-    /// Check that long transactions one beside the other have what was before them forgotten twice a minute, not at each tick.
-    #[test]
-    fn forgets_seldom() {
-        let mut session = with_transaction(5, 6);
-        let (mut due, mut all) = (Vec::new(), board(5, None));
-        for second in 6..140 {
-            if second % 20 == 0 {
-                all.windows.extend(board(second, None).windows);
-                session.noted(all.clone(), second * SECOND);
-            }
-            session.overdue(second * SECOND);
-            if session.apply(&Event::Tick { at_ns: second * SECOND }) {
-                due.push(second);
-                session.close(clocks(second, 0));
-            }
-        }
-        assert_eq!(due, [65, 95, 125]);
-    }
-
-    /// Check that clocks that come apart make the chunk due, once; that the next goes by the new ones; and that one whose
-    /// times would lie before those of the last is another session's.
-    #[test]
-    fn clocks_step() {
-        let mut session = session();
-        let stack = RawStack {
-            frames: vec![RawFrame::Native(NativeFrame { pc: RemoteAddr(1), kind: PcKind::Exact, module: None })],
-            end: StackEnd::Complete,
-        };
-        // A chunk's seconds since the session began, by its clocks, and whether its session is the first.
-        let mut chunk = |from: u64, ahead: i64| {
-            session.apply(&Event::Stack(StackId(0), stack.clone()));
-            for second in from..from + 3 {
-                session.apply(&Event::Tick { at_ns: second * SECOND });
-                session.apply(&Event::Sample { tid: Tid(1), stack: StackId(0), state: ThreadState::OnCpu.into() });
-            }
-            let now = clocks(from + 3, ahead);
-            let due = [session.compare_clocks(&now), session.compare_clocks(&now)];
-            let chunk = session.close(now).unwrap().chunk.unwrap();
-            let seconds = |unix_ns: u64| i64::try_from(unix_ns / SECOND).unwrap() - 1_790_000_000;
-            (due, seconds(chunk.start_unix_ns), seconds(chunk.end_unix_ns), chunk.profiler_id.0.is_nil())
-        };
-        assert_eq!(chunk(1, 1), ([false, false], 0, 3, true), "one second is not much");
-        assert_eq!(chunk(4, 3600), ([true, false], 3, 6, true), "suspended for an hour");
-        assert_eq!(chunk(7, 3600), ([false, false], 3606, 3609, true));
-        assert_eq!(chunk(10, 0), ([true, false], 3609, 3612, true), "set back");
-        assert_eq!(chunk(13, 0), ([false, false], 12, 15, false));
     }
 }
