@@ -4,7 +4,7 @@
 //! The way of a sample through this crate:
 //! [`target`] proves who the process is, [`births`] finds those that it forks, [`threads`] keeps its threads, [`clock`] says when, [`reader`] reads those that
 //! ran (without stopping one that sleeps), [`unwinding`] turns the copies into stacks of [`profile::feed::Event`]s.
-//! [`sampler`] is the thread that ties them.
+//! `ticking` is the thread that ties them, [`sampler`] what others hold of it.
 
 pub mod births;
 mod board;
@@ -12,6 +12,7 @@ pub mod clock;
 pub mod fuzz;
 mod generated;
 pub mod interpreter;
+mod job;
 pub mod ledger;
 pub mod lock;
 pub mod maps;
@@ -28,6 +29,7 @@ pub mod target;
 pub mod taskstats;
 pub mod thread_names;
 pub mod threads;
+mod ticking;
 pub mod unwinding;
 pub mod watchdog;
 
