@@ -59,7 +59,8 @@ fn shop() -> Option<Shop> {
     let (key, _) = server.ready();
     let dsn = format!("http://{key}@127.0.0.1:{}/1", server.port);
     let from = now() - 5.0;
-    let mut node = Program::spawn(Command::new("node").args(["--perf-basic-prof", "-e", GATEWAY]));
+    // V8 leaves a log in its working directory.
+    let mut node = Program::spawn(Command::new("node").current_dir(&store).args(["--perf-basic-prof", "-e", GATEWAY]));
     assert_eq!(node.line(), "ready");
     let duration = (SECONDS * 2).to_string();
     let agent = |pid: String, release: &str, environment: &str| {
