@@ -22,6 +22,9 @@ const OF_PROCESS_MAX: usize = 256;
 const ALL_MAX: usize = 4096;
 /// Bytes of all at most; one process has half of it.
 const BYTES_MAX: u64 = 64 << 20;
+/// Of what a process may have, and of all, that many-th part may be profiles of transactions that go on: nobody asks for them
+/// yet, and may not for hours.
+const OF_LONG: u64 = 4;
 /// And of `budget.memory`, at most this part.
 const OF_BUDGET: u64 = 8;
 
@@ -30,7 +33,7 @@ const OF_BUDGET: u64 = 8;
 pub enum Dropped {
     /// It could not be built while its process waited for it.
     Late,
-    /// Its transaction went on for more than 60 s after its 30 s, or held too many samples.
+    /// Its transaction went on for long after its 30 s, and others took its room.
     TooLong,
     /// More bytes than a process may have here.
     TooLarge,
@@ -63,6 +66,17 @@ pub enum Made {
     Dropped(Dropped),
 }
 
+/// A transaction's profile.
+#[derive(Debug)]
+pub struct Built {
+    /// What it is asked for by.
+    pub id: Uuid,
+    /// What became of it.
+    pub made: Made,
+    /// Its transaction has not ended yet.
+    pub goes_on: bool,
+}
+
 /// What is known of a profile.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Fetched {
@@ -93,9 +107,33 @@ pub struct Shelf {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    /// Since when each waits.
-    all: HashMap<(Pid, Uuid), (Instant, Made)>,
+    all: HashMap<(Pid, Uuid), Waits>,
     figures: Figures,
+}
+
+/// What waits, or what is known of what does not any more.
+#[derive(Debug)]
+struct Waits {
+    made: Made,
+    /// Since when it is here.
+    put: Instant,
+    /// Since when its process may ask for it; `None`: its transaction goes on.
+    since: Option<Instant>,
+}
+
+impl Waits {
+    fn bytes(&self) -> u64 {
+        if let Made::Profile(bytes) = &self.made { bytes.len() as u64 } else { 0 }
+    }
+
+    fn is_profile(&self) -> bool {
+        matches!(self.made, Made::Profile(_))
+    }
+
+    /// It waits to be fetched, for so long.
+    fn has_waited(&self, limit: Duration) -> bool {
+        self.since.is_some_and(|since| since.elapsed() >= limit)
+    }
 }
 
 impl Default for Shelf {
@@ -117,37 +155,63 @@ impl Shelf {
             waiting.figures.bytes > self.bytes_max / 2 || waiting.bytes_of(of) > self.of_process() / 2
         };
         if is_full(&waiting) {
-            waiting.drop_those(Dropped::NotFetched, |_, since| since.elapsed() >= CLIENT_WAITS);
+            waiting.drop_those(Dropped::NotFetched, |_, waits| waits.has_waited(CLIENT_WAITS));
         }
         !is_full(&waiting)
     }
 
     /// A profile is done.
-    pub fn put(&self, of: Pid, id: Uuid, made: Made) {
+    pub fn put(&self, of: Pid, built: Built) {
+        let Built { id, mut made, goes_on } = built;
         let mut waiting = self.lock();
         waiting.sweep();
         waiting.make_place(of);
-        let made = match made {
-            Made::Profile(bytes) if size(&bytes) > self.of_process() => Made::Dropped(Dropped::TooLarge),
-            made => made,
-        };
-        match &made {
-            Made::Profile(bytes) => {
-                let bytes = size(bytes);
-                while waiting.bytes_of(of) + bytes > self.of_process() && waiting.drop_oldest(Some(of)) {}
-                while waiting.figures.bytes + bytes > self.bytes_max && waiting.drop_oldest(None) {}
+        if let Made::Profile(profile) = &made
+            && let Err(why) = self.make_room(&mut waiting, of, profile.len() as u64, goes_on)
+        {
+            made = Made::Dropped(why);
+        }
+        let now = Instant::now();
+        let waits = Waits { made, put: now, since: (!goes_on).then_some(now) };
+        match &waits.made {
+            Made::Profile(_) => {
                 waiting.figures.made += 1;
-                waiting.figures.bytes += bytes;
+                waiting.figures.bytes += waits.bytes();
             }
             Made::Dropped(why) => waiting.count(*why),
             Made::TooLittle => {}
         }
         // An id that is put twice is one of a client that makes them badly.
-        if let Some((_, Made::Profile(before))) = waiting.all.insert((of, id), (Instant::now(), made)) {
-            waiting.figures.bytes -= size(&before);
+        if let Some(before) = waiting.all.insert((of, id), waits) {
+            waiting.figures.bytes -= before.bytes();
         }
         drop(waiting);
         self.arrived.notify_waiters();
+    }
+
+    /// Has the oldest of a process go, or of all, for so many bytes more of one.
+    fn make_room(&self, waiting: &mut Waiting, of: Pid, bytes: u64, goes_on: bool) -> Result<(), Dropped> {
+        if goes_on {
+            let (of_process, of_all) = (self.of_process() / OF_LONG, self.bytes_max / OF_LONG);
+            if bytes > of_process {
+                return Err(Dropped::TooLong);
+            }
+            while waiting.long_bytes(Some(of)) + bytes > of_process && waiting.drop_oldest(Some(of), true) {}
+            while waiting.long_bytes(None) + bytes > of_all && waiting.drop_oldest(None, true) {}
+        }
+        if bytes > self.of_process() {
+            return Err(Dropped::TooLarge);
+        }
+        while waiting.bytes_of(of) + bytes > self.of_process() && waiting.drop_oldest(Some(of), false) {}
+        while waiting.figures.bytes + bytes > self.bytes_max && waiting.drop_oldest(None, false) {}
+        Ok(())
+    }
+
+    /// The transaction of a profile that was put while it went on has ended: from now on it is asked for.
+    pub fn ended(&self, of: Pid, id: Uuid) {
+        if let Some(waits) = self.lock().all.get_mut(&(of, id)) {
+            waits.since.get_or_insert_with(Instant::now);
+        }
     }
 
     /// Takes a profile, once; waits for it so long.
@@ -202,18 +266,17 @@ impl Shelf {
 }
 
 impl Waiting {
+    /// What was put, once. Also if its transaction has not been seen to end yet: its process knows better.
     fn take(&mut self, of: Pid, id: Uuid) -> Option<Made> {
-        let (_, made) = self.all.remove(&(of, id))?;
-        if let Made::Profile(bytes) = &made {
-            self.figures.bytes -= size(bytes);
-        }
-        Some(made)
+        let waits = self.all.remove(&(of, id))?;
+        self.figures.bytes -= waits.bytes();
+        Some(waits.made)
     }
 
     /// Those that waited for too long, and what was known of such.
     fn sweep(&mut self) {
-        self.drop_those(Dropped::NotFetched, |_, since| since.elapsed() >= WAITS);
-        self.all.retain(|_, (since, _)| since.elapsed() < WAITS);
+        self.drop_those(Dropped::NotFetched, |_, waits| waits.has_waited(WAITS));
+        self.all.retain(|_, waits| !waits.has_waited(WAITS));
     }
 
     /// For one more of a process. If all places are others', it takes one of theirs.
@@ -224,50 +287,50 @@ impl Waiting {
             return;
         }
         let rows = self.all.iter().filter(|((pid, _), _)| of.is_none_or(|of| of == *pid));
-        let Some(oldest) = rows.min_by_key(|(_, (since, _))| *since).map(|(key, _)| *key) else { return };
-        if let Some(Made::Profile(_)) = self.take(oldest.0, oldest.1) {
-            self.count(Dropped::NotFetched);
-        }
+        let Some(oldest) = rows.min_by_key(|(_, waits)| waits.put).map(|(key, _)| *key) else { return };
+        self.drop_one(oldest, Dropped::NotFetched);
+        self.all.remove(&oldest);
     }
 
     /// Drops the oldest profile, of a process or of all, so that its process is told at once. Whether there was one.
-    fn drop_oldest(&mut self, of: Option<Pid>) -> bool {
-        let profiles = self
-            .all
-            .iter()
-            .filter(|((pid, _), (_, made))| of.is_none_or(|of| of == *pid) && matches!(made, Made::Profile(_)));
-        let Some(oldest) = profiles.min_by_key(|(_, (since, _))| *since).map(|(key, _)| *key) else { return false };
+    fn drop_oldest(&mut self, of: Option<Pid>, long: bool) -> bool {
+        let profiles = self.all.iter().filter(|((pid, _), waits)| {
+            of.is_none_or(|of| of == *pid) && waits.is_profile() && !(long && waits.since.is_some())
+        });
+        let Some(oldest) = profiles.min_by_key(|(_, waits)| waits.put).map(|(key, _)| *key) else { return false };
         self.drop_one(oldest, Dropped::NotFetched);
         true
     }
 
-    fn drop_those(&mut self, why: Dropped, which: impl Fn(Pid, Instant) -> bool) {
-        let is = |(pid, since, made): (Pid, Instant, &Made)| matches!(made, Made::Profile(_)) && which(pid, since);
-        let keys: Vec<(Pid, Uuid)> =
-            self.all.iter().filter(|((pid, _), (since, made))| is((*pid, *since, made))).map(|(key, _)| *key).collect();
+    fn drop_those(&mut self, why: Dropped, which: impl Fn(Pid, &Waits) -> bool) {
+        let rows = self.all.iter().filter(|((pid, _), waits)| waits.is_profile() && which(*pid, waits));
+        let keys: Vec<(Pid, Uuid)> = rows.map(|(key, _)| *key).collect();
         keys.into_iter().for_each(|key| self.drop_one(key, why));
     }
 
+    /// One that nobody could have fetched yet is not dropped for not being fetched.
     fn drop_one(&mut self, key: (Pid, Uuid), why: Dropped) {
-        let Some((_, made)) = self.all.get_mut(&key) else { return };
-        if let Made::Profile(bytes) = std::mem::replace(made, Made::Dropped(why)) {
-            self.figures.bytes -= size(&bytes);
-            self.count(why);
-        }
+        let Some(waits) = self.all.get_mut(&key).filter(|waits| waits.is_profile()) else { return };
+        let why = if waits.since.is_none() && why == Dropped::NotFetched { Dropped::TooLong } else { why };
+        let bytes = waits.bytes();
+        waits.made = Made::Dropped(why);
+        self.figures.bytes -= bytes;
+        self.count(why);
     }
 
     fn bytes_of(&self, of: Pid) -> u64 {
-        let rows = self.all.iter().filter(|((pid, _), _)| *pid == of);
-        rows.map(|(_, (_, made))| if let Made::Profile(bytes) = made { size(bytes) } else { 0 }).sum()
+        self.all.iter().filter(|((pid, _), _)| *pid == of).map(|(_, waits)| waits.bytes()).sum()
+    }
+
+    /// Of profiles whose transaction goes on, of a process or of all.
+    fn long_bytes(&self, of: Option<Pid>) -> u64 {
+        let rows = self.all.iter().filter(|((pid, _), _)| of.is_none_or(|of| of == *pid));
+        rows.filter(|(_, waits)| waits.since.is_none()).map(|(_, waits)| waits.bytes()).sum()
     }
 
     fn count(&mut self, why: Dropped) {
         *self.figures.dropped.entry(why).or_default() += 1;
     }
-}
-
-fn size(bytes: &[u8]) -> u64 {
-    bytes.len() as u64
 }
 
 #[cfg(test)]
@@ -282,6 +345,10 @@ mod tests {
         Made::Profile(vec![b'x'; len])
     }
 
+    fn built(id: u128, made: Made) -> Built {
+        Built { id: Uuid::from_u128(id), made, goes_on: false }
+    }
+
     fn fetch(shelf: &Shelf, of: i32, id: u128, wait_ms: u64) -> Fetched {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(shelf.fetch(Pid(of), Uuid::from_u128(id), Duration::from_millis(wait_ms)))
@@ -290,16 +357,16 @@ mod tests {
     /// Check that a profile is given once, to its own process alone, also to one that waited before it was there.
     #[test]
     fn fetching() {
-        let (shelf, id) = (Arc::new(Shelf::new(MEMORY)), Uuid::from_u128(7));
+        let shelf = Arc::new(Shelf::new(MEMORY));
         assert_eq!(fetch(&shelf, 1, 7, 1), Fetched::Unknown);
         let putting = Arc::clone(&shelf);
         let puts = std::thread::spawn(move || {
             std::thread::sleep(Duration::from_millis(20));
-            putting.put(Pid(1), id, profile(3));
+            putting.put(Pid(1), built(7, profile(3)));
         });
         assert_eq!(fetch(&shelf, 1, 7, 30_000), Fetched::Made(profile(3)));
         puts.join().unwrap();
-        shelf.put(Pid(1), id, Made::TooLittle);
+        shelf.put(Pid(1), built(7, Made::TooLittle));
         assert_eq!(fetch(&shelf, 2, 7, 1), Fetched::Unknown);
         assert_eq!(fetch(&shelf, 1, 7, 1), Fetched::Made(Made::TooLittle));
         assert_eq!(fetch(&shelf, 1, 7, 1), Fetched::Unknown);
@@ -309,9 +376,9 @@ mod tests {
     #[test]
     fn bounded() {
         let shelf = Shelf::new(MEMORY);
-        shelf.put(Pid(2), Uuid::from_u128(1), Made::TooLittle);
+        shelf.put(Pid(2), built(1, Made::TooLittle));
         for id in 0..300 {
-            shelf.put(Pid(1), Uuid::from_u128(id), Made::TooLittle);
+            shelf.put(Pid(1), built(id, Made::TooLittle));
         }
         let has = |pid, id| shelf.lock().all.contains_key(&(Pid(pid), Uuid::from_u128(id)));
         assert!(has(2, 1) && has(1, 299) && !has(1, 43) && has(1, 44));
@@ -324,7 +391,7 @@ mod tests {
         const MIB: usize = 1 << 20;
         let shelf = Shelf::new(MEMORY);
         for id in 0..40 {
-            shelf.put(Pid(1), Uuid::from_u128(id), profile(MIB));
+            shelf.put(Pid(1), built(id, profile(MIB)));
         }
         let dropped = |shelf: &Shelf| shelf.figures().dropped.get(&Dropped::NotFetched).copied().unwrap_or_default();
         assert_eq!((shelf.figures().bytes, dropped(&shelf)), (32 << 20, 8));
@@ -332,10 +399,10 @@ mod tests {
         assert_eq!(fetch(&shelf, 1, 7, 30_000), gone);
         assert_eq!(fetch(&shelf, 1, 8, 30_000), Fetched::Made(profile(MIB)));
         for pid in 2..5 {
-            (0..32).for_each(|id| shelf.put(Pid(pid), Uuid::from_u128(id), profile(MIB)));
+            (0..32).for_each(|id| shelf.put(Pid(pid), built(id, profile(MIB))));
         }
         assert_eq!(shelf.figures().bytes, 64 << 20);
-        shelf.put(Pid(9), Uuid::from_u128(1), profile(33 * MIB));
+        shelf.put(Pid(9), built(1, profile(33 * MIB)));
         assert_eq!(fetch(&shelf, 9, 1, 0), Fetched::Made(Made::Dropped(Dropped::TooLarge)));
         assert_eq!(shelf.figures().bytes, 64 << 20, "it took nobody's room");
         (1..9).for_each(|pid| shelf.forget(Pid(pid)));
@@ -347,14 +414,14 @@ mod tests {
     #[test]
     fn room() {
         let shelf = Shelf::new(80 << 20);
-        shelf.put(Pid(1), Uuid::from_u128(1), profile(2 << 20));
+        shelf.put(Pid(1), built(1, profile(2 << 20)));
         assert!(shelf.has_room(Pid(1)));
-        shelf.put(Pid(1), Uuid::from_u128(2), profile(1 << 20));
+        shelf.put(Pid(1), built(2, profile(1 << 20)));
         assert!(!shelf.has_room(Pid(1)) && shelf.has_room(Pid(2)));
-        shelf.put(Pid(2), Uuid::from_u128(1), profile(4 << 20));
+        shelf.put(Pid(2), built(1, profile(4 << 20)));
         assert!(!shelf.has_room(Pid(3)), "7 of 10 MiB wait");
         let long_ago = Instant::now().checked_sub(CLIENT_WAITS).unwrap();
-        shelf.lock().all.values_mut().for_each(|(since, _)| *since = long_ago);
+        shelf.lock().all.values_mut().for_each(|waits| waits.since = Some(long_ago));
         assert!(shelf.has_room(Pid(1)) && shelf.figures().bytes == 0);
     }
 
@@ -363,9 +430,38 @@ mod tests {
     fn clearing() {
         let shelf = Shelf::new(MEMORY);
         assert!(!shelf.clear());
-        shelf.put(Pid(1), Uuid::from_u128(1), profile(9));
+        shelf.put(Pid(1), built(1, profile(9)));
         assert!(shelf.clear() && !shelf.clear());
         assert_eq!(fetch(&shelf, 1, 1, 30_000), Fetched::Made(Made::Dropped(Dropped::Memory)));
         assert_eq!(shelf.figures().bytes, 0);
+    }
+
+    /// Check that profiles of transactions that go on have a quarter of their process's room, that the oldest goes first and is
+    /// told as too long; and that they wait for as long as they go on, and for a minute after that.
+    #[test]
+    fn long() {
+        const MIB: usize = 1 << 20;
+        let shelf = Shelf::new(MEMORY);
+        let long = |id: u128, made| Built { goes_on: true, ..built(id, made) };
+        for id in 0..12 {
+            shelf.put(Pid(1), long(id, profile(MIB)));
+        }
+        let dropped = |shelf: &Shelf| format!("{:?}", shelf.figures().dropped);
+        assert_eq!((shelf.figures().bytes, dropped(&shelf)), (8 << 20, "{TooLong: 4}".to_owned()));
+        assert_eq!(fetch(&shelf, 1, 3, 30_000), Fetched::Made(Made::Dropped(Dropped::TooLong)));
+        shelf.put(Pid(1), long(20, profile(9 * MIB)));
+        assert_eq!(fetch(&shelf, 1, 20, 30_000), Fetched::Made(Made::Dropped(Dropped::TooLong)));
+        let long_ago = Instant::now().checked_sub(WAITS).unwrap();
+        shelf.lock().all.values_mut().for_each(|waits| waits.put = long_ago);
+        shelf.sweep();
+        assert_eq!(shelf.figures().bytes, 8 << 20, "they go on");
+        shelf.ended(Pid(1), Uuid::from_u128(4));
+        shelf.ended(Pid(1), Uuid::from_u128(5));
+        assert_eq!(fetch(&shelf, 1, 4, 30_000), Fetched::Made(profile(MIB)));
+        shelf.lock().all.get_mut(&(Pid(1), Uuid::from_u128(5))).unwrap().since = Some(long_ago);
+        shelf.sweep();
+        assert_eq!(dropped(&shelf), "{TooLong: 5, NotFetched: 1}");
+        shelf.forget(Pid(1));
+        assert_eq!((shelf.figures().bytes, shelf.lock().all.len()), (0, 0));
     }
 }

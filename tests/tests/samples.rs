@@ -7,7 +7,7 @@ mod receiver;
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
-    process::Output,
+    process::{Output, Stdio},
     time::{Duration, Instant},
 };
 
@@ -18,11 +18,15 @@ use tests::{
     targets::turn,
 };
 
+/// What programs are profiled by, so that those of one daemon are not another's.
+const SAMPLE: &str = "1";
+const LONG: &str = "long";
+
 /// Whatever a program sets itself wins; of one that sets nothing, `rate` is the operator's setting.
-fn settings(rate: f64) -> String {
+fn settings(of: &str, rate: f64) -> String {
     format!(
         "[daemon]\ndsn_hosts = [\"127.0.0.1\"]\n[budget]\nhost_cpu = \"400%\"\n[[target]]\nname = \"samples\"\n\
-         match.env = {{ SENTRY_PROFILED = \"1\" }}\nprofile_session_sample_rate = {rate}\n"
+         match.env = {{ SENTRY_PROFILED = \"{of}\" }}\nprofile_session_sample_rate = {rate}\n"
     )
 }
 
@@ -42,7 +46,12 @@ struct Scene {
 
 impl Scene {
     fn new(rate: f64) -> Option<Self> {
-        Some(Self { client: Client::find()?, daemon: Daemon::start(&settings(rate)), receiver: Receiver::start() })
+        Self::of(SAMPLE, rate)
+    }
+
+    fn of(programs: &str, rate: f64) -> Option<Self> {
+        let client = Client::find()?;
+        Some(Self { client, daemon: Daemon::start(&settings(programs, rate)), receiver: Receiver::start() })
     }
 
     fn play(self, program: &Path, arguments: &[&str]) -> Seen {
@@ -236,6 +245,33 @@ fn transaction_rate() {
     let late = profile.head.start_us.abs_diff(transaction.start_us) + profile.head.end_us.abs_diff(transaction.end_us);
     assert!(late < 60_000, "begun and ended {late} us beside its transaction");
     has_known_shares(profile);
+}
+
+/// Check that one of more than 90 s has the profile of its first 30 s. It waits for most of them, beside the other tests, of which it
+/// is the first by name.
+#[test]
+fn beyond_what_is_kept() {
+    let turn = turn();
+    let Some(scene) = Scene::of(LONG, 0.0) else { return };
+    let program = sample("../python/long_transaction.py");
+    let mut command = scene.client.command(&scene.daemon, &scene.receiver.dsn, &program);
+    command.arg("95").env("SENTRY_PROFILED", LONG).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().unwrap();
+    // Until it works no more.
+    std::thread::sleep(Duration::from_secs(8));
+    drop(turn);
+    let output = child.wait_with_output().unwrap();
+    let (_, status) = scene.daemon.ask("GET", "/v1/status", "");
+    assert_eq!(status["transactions"]["dropped"], serde_json::json!({}), "{status:#}");
+    let seen = scene.seen(&output);
+    let profile = of_transaction(&seen, "import").unwrap_or_else(|| panic!("none; {}", seen.stderr));
+    assert!((29.9..=30.0).contains(&seconds(profile)), "{}", seconds(profile));
+    let transaction = &seen.transactions[0];
+    assert!(transaction.end_us - transaction.start_us >= 95_000_000);
+    let times = times(profile);
+    let is_about = |name: &str, range: std::ops::Range<u64>| range.contains(&times[name]);
+    assert!(is_about("import_rows", 2_500_000..6_000_000), "{times:?}");
+    assert!(is_about("wait_for_the_other_side", 24_000_000..27_500_000), "{times:?}");
 }
 
 /// Check that a profile is cut after 30 s, and comes with its transaction all the same.

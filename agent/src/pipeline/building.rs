@@ -64,8 +64,8 @@ impl Turns {
             let Some(open) = sessions.get_mut(&id) else { continue };
             if shelf.has_room(open.pid) {
                 let cpu_ns = thread_cpu_ns();
-                if let Some((profile, made)) = open.session.next_profile() {
-                    shelf.put(open.pid, profile, made);
+                if let Some(built) = open.session.next_profile() {
+                    shelf.put(open.pid, built);
                 }
                 let took = Duration::from_nanos(thread_cpu_ns().saturating_sub(cpu_ns));
                 self.at = now + took * BUILD_SHARE;

@@ -11,7 +11,11 @@ use profile::{
 use uuid::Uuid;
 
 use super::*;
-use crate::{naming::Patience, session::Profiles, shelf::Made};
+use crate::{
+    naming::Patience,
+    session::Profiles,
+    shelf::{Built, Made},
+};
 
 /// A pipeline's work with a session of transactions, and a small shelf.
 fn work() -> Work {
@@ -95,7 +99,8 @@ fn builds_one_at_a_time() {
     let next = work.turns.at;
     work.turns.build_one_at(next, &mut work.sessions, &work.shelf);
     assert_eq!(waiting(&work), 2);
-    work.shelf.put(Pid(1), Uuid::nil(), Made::Profile(vec![0; 1 << 20]));
+    let other = Built { id: Uuid::nil(), made: Made::Profile(vec![0; 1 << 20]), goes_on: false };
+    work.shelf.put(Pid(1), other);
     let next = work.turns.at;
     work.turns.build_one_at(next, &mut work.sessions, &work.shelf);
     assert_eq!((waiting(&work), work.turns.len()), (2, 1), "its shelf is full");

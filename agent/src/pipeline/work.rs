@@ -26,7 +26,7 @@ use crate::{
     outlet::{Outlet, discard},
     report::Summary,
     session::{ClosedChunk, Course, Keep, Session, Turned},
-    shelf::{Made, Shelf},
+    shelf::{Built, Dropped, Made, Shelf},
     ship::Journal,
 };
 
@@ -96,7 +96,12 @@ impl Work {
         }
         self.tidy_at = now + TIDY_EVERY;
         let at_ns = monotonic_ns();
-        self.sessions.values_mut().for_each(|open| open.session.tidy(at_ns));
+        let ids: Vec<TargetId> = self.sessions.keys().copied().collect();
+        for id in ids {
+            let Some(open) = self.sessions.get_mut(&id) else { continue };
+            let turned = open.session.tidy(at_ns);
+            self.take(id, turned);
+        }
         self.shelf.sweep();
     }
 
@@ -150,9 +155,10 @@ impl Work {
 
     fn take(&mut self, id: TargetId, turned: Turned) {
         let Some(open) = self.sessions.get(&id) else { return };
-        for (profile, why) in turned.dropped {
-            self.shelf.put(open.pid, profile, Made::Dropped(why));
+        for (id, why) in turned.dropped {
+            self.shelf.put(open.pid, Built { id, made: Made::Dropped(why), goes_on: why == Dropped::TooLong });
         }
+        turned.ended.into_iter().for_each(|profile| self.shelf.ended(open.pid, profile));
         if open.session.ready_count() > 0 {
             self.turns.add(id);
         }

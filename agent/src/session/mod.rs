@@ -11,6 +11,7 @@ mod transactions;
 use std::{
     collections::{HashMap, HashSet},
     error::Error,
+    time::Duration,
 };
 
 use profile::{
@@ -25,26 +26,28 @@ use profile::{
 };
 use sampler::TargetId;
 use tracing::warn;
+use uuid::Uuid;
 
 pub use self::{
     course::{Course, Told},
     profiles::Profiles,
 };
 use self::{
-    profiles::Next,
+    profiles::{Next, Noted},
     runs::{Run, Step},
 };
 use crate::{
     clocks,
     naming::Naming,
     report::Summary,
-    shelf::{Dropped, Made},
+    shelf::{Built, Dropped, Made},
     ship::{Journal, journal::Closed},
 };
 
 /// Names of more frames than these are not held from chunk to chunk; who needs one again asks again.
 const ASKED_MAX: usize = 100_000;
-/// At so many runs of threads (40 bytes each) nothing is kept any more for transactions that go on after their 30 s.
+/// At so many runs of threads (40 bytes each) the profiles of transactions that go on after their 30 s are built at once; at twice
+/// as many, those that are not built yet are given up.
 const RUNS_KEPT_MAX: usize = 500_000;
 
 /// What is kept of a target.
@@ -79,7 +82,9 @@ pub struct Turned {
     /// Of runs that ended.
     pub closed: Vec<ClosedChunk>,
     /// Of transactions, by their profiles' ids: those that will have none.
-    pub dropped: Vec<(uuid::Uuid, Dropped)>,
+    pub dropped: Vec<(Uuid, Dropped)>,
+    /// Those whose profile was built before their end, which was now.
+    pub ended: Vec<Uuid>,
 }
 
 /// A target being profiled.
@@ -189,11 +194,11 @@ impl Session {
             }
             Course::Transactions(profiles) => {
                 let was_needed = profiles.kept_from_ns().is_some();
-                let dropped = profiles.noted(&board, at_ns);
+                let Noted { dropped, ended } = profiles.noted(&board, at_ns);
                 if let (false, Some(start_ns)) = (was_needed, profiles.kept_from_ns()) {
                     self.begin_chunk(Run { id: self.profiler_id, start_ns, marks_only: false });
                 }
-                Turned { dropped, ..Turned::default() }
+                Turned { dropped, ended, ..Turned::default() }
             }
         }
     }
@@ -274,14 +279,15 @@ impl Session {
 
     /// Builds the next profile of a transaction, which takes up to some tens of milliseconds, unless its process does not wait
     /// for it any more.
-    pub fn next_profile(&mut self) -> Option<(uuid::Uuid, Made)> {
-        let (of, wait) = match self.profiles()?.next()? {
-            Next::Build(of, wait) => (of, wait),
-            Next::Late(id) => return Some((id, Made::Dropped(Dropped::Late))),
+    pub fn next_profile(&mut self) -> Option<Built> {
+        let (of, wait, goes_on) = match self.profiles()?.next()? {
+            Next::Build(of, wait) => (of, wait, false),
+            Next::BuildAhead(of) => (of, Duration::ZERO, true),
+            Next::Late(id) => return Some(Built { id, made: Made::Dropped(Dropped::Late), goes_on: false }),
         };
         let mut namer = self.naming.namer_within(self.id, wait);
         let profile = self.builder.as_ref()?.transaction(of.start_ns, of.end_ns, of.cut, &mut namer);
-        Some((of.id, profile.map_or(Made::TooLittle, Made::Profile)))
+        Some(Built { id: of.id, made: profile.map_or(Made::TooLittle, Made::Profile), goes_on })
     }
 
     /// A tick at `at_ns`. Whether from now on no transaction needs samples, as all have lasted for as long as a profile may.
@@ -290,17 +296,23 @@ impl Session {
     }
 
     /// Once a second: forgets what is kept for no transaction any more.
-    pub fn tidy(&mut self, at_ns: u64) {
+    pub fn tidy(&mut self, at_ns: u64) -> Turned {
         self.overdue(at_ns);
-        let Course::Transactions(profiles) = &mut self.course else { return };
-        if self.builder.as_ref().is_some_and(|builder| builder.runs() > RUNS_KEPT_MAX) {
-            profiles.lose_cut();
+        let Course::Transactions(profiles) = &mut self.course else { return Turned::default() };
+        let runs = self.builder.as_ref().map_or(0, ChunkBuilder::runs);
+        let mut lost = profiles.build_long(at_ns, runs > RUNS_KEPT_MAX);
+        if runs > RUNS_KEPT_MAX {
+            if runs / 2 > RUNS_KEPT_MAX {
+                lost.extend(profiles.lose_long());
+            }
             self.forget_old();
         }
         let is_kept = self.course.kept_from_ns().is_some();
         if let Some(builder) = self.builder.as_mut().filter(|builder| !is_kept && builder.span_ns() > 0) {
             builder.forget_before(at_ns);
         }
+        let dropped = lost.into_iter().map(|id| (id, Dropped::TooLong)).collect();
+        Turned { dropped, ..Turned::default() }
     }
 
     /// Takes an event. `true`, once: the chunk is due; call [`Self::close`] where no sample comes before the stacks are forgotten.
@@ -436,7 +448,7 @@ impl Session {
 
     fn re_anchor(&mut self, now: Anchor, at_ns: u64) {
         if self.anchor.step_ns(&now) < 0 {
-            self.profiler_id = ProfilerId(uuid::Uuid::new_v4());
+            self.profiler_id = ProfilerId(Uuid::new_v4());
         }
         self.anchor = now;
         if let Some(builder) = &mut self.builder {

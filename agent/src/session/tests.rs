@@ -22,7 +22,7 @@ fn clocks(second: u64, ahead: i64) -> Anchor {
 /// A session that began at second 0, whose first chunk is due after 60.
 fn session() -> Session {
     let (naming, _thread) = Naming::start(symbolizer::Settings::default(), Patience::Background, None).unwrap();
-    let info = SessionInfo::new(ProfilerId(uuid::Uuid::nil()), clocks(0, 0), 101.0, Pid(1));
+    let info = SessionInfo::new(ProfilerId(Uuid::nil()), clocks(0, 0), 101.0, Pid(1));
     Session::new(TargetId(0), info, Keep { chunks: true, ..Keep::default() }, naming, None)
 }
 
@@ -37,7 +37,7 @@ pub(super) fn board(text: &str) -> Board {
             _ => WindowKind::Block,
         };
         let name = (kind == WindowKind::Block).then(|| words[1].to_owned());
-        let id = uuid::Uuid::from_u128(number(2).into());
+        let id = Uuid::from_u128(number(2).into());
         let end_ns = words[4].parse().ok();
         (number(0), Window { sequence: number(0), kind, thread: 7, start_ns: number(3), end_ns, id, name })
     });
@@ -72,7 +72,7 @@ fn idle_keeps_nothing() {
     lost(&mut session);
     let readings = |session: &Session| session.builder.as_ref().unwrap().readings();
     assert_eq!(readings(&session), 0);
-    session.forced(Some(ProfilerId(uuid::Uuid::from_u128(1))), 100 * SECOND);
+    session.forced(Some(ProfilerId(Uuid::from_u128(1))), 100 * SECOND);
     session.apply(&Event::Tick { at_ns: 101 * SECOND });
     session.apply(&usage(101));
     lost(&mut session);
@@ -92,7 +92,7 @@ fn transaction(start: u64, end: Option<u64>) -> Board {
         thread: 0,
         start_ns: start * SECOND,
         end_ns: end.map(|end| end * SECOND),
-        id: uuid::Uuid::from_u128(start.into()),
+        id: Uuid::from_u128(start.into()),
         name: None,
     };
     Board { windows: [(start, window)].into(), lost: 0 }
@@ -112,7 +112,7 @@ fn with_transaction(from: u64, until: u64) -> Session {
 }
 
 fn next_profile(session: &mut Session) -> String {
-    let Some((id, made)) = session.next_profile() else { return "none".to_owned() };
+    let Some(Built { id, made, goes_on }) = session.next_profile() else { return "none".to_owned() };
     let made = match made {
         Made::Profile(bytes) => {
             let profile: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
@@ -121,11 +121,11 @@ fn next_profile(session: &mut Session) -> String {
         Made::TooLittle => "too little".to_owned(),
         Made::Dropped(why) => why.as_ref().to_owned(),
     };
-    format!("{}: {made}", id.as_u128())
+    format!("{}: {made}{}", id.as_u128(), if goes_on { ", ahead" } else { "" })
 }
 
-/// Check that a transaction of more than 30 s has its profile built when it ends, not before: nobody could fetch it. And that
-/// its samples are forgotten if it goes on for a minute more.
+/// Check that a transaction of more than 30 s has its profile built when it ends; if it goes on for a minute more, then, once,
+/// and that nothing is kept of it any longer.
 #[test]
 fn long_transaction() {
     let mut session = with_transaction(5, 40);
@@ -140,10 +140,35 @@ fn long_transaction() {
 
     let mut session = with_transaction(5, 40);
     session.tidy(95 * SECOND);
+    assert_eq!(session.ready_count(), 1);
+    assert_eq!(next_profile(&mut session), "5: 31 ticks, cut true, ahead");
+    session.tidy(96 * SECOND);
     assert_eq!(session.builder.as_ref().unwrap().span_ns(), 0);
     let turned = session.noted(transaction(5, Some(100)), 100 * SECOND);
-    assert_eq!(turned.dropped, [(uuid::Uuid::from_u128(5), Dropped::TooLong)]);
+    assert_eq!((turned.dropped, turned.ended), (vec![], vec![Uuid::from_u128(5)]));
     assert_eq!(next_profile(&mut session), "none");
+}
+
+/// Check that a transaction that ends while its profile is to be built ahead has it built at once.
+#[test]
+fn long_ends() {
+    let mut session = with_transaction(5, 40);
+    session.tidy(95 * SECOND);
+    let turned = session.noted(transaction(5, Some(96)), 96 * SECOND);
+    assert_eq!((turned.dropped, turned.ended), (vec![], vec![]));
+    assert_eq!(next_profile(&mut session), "5: 31 ticks, cut true");
+}
+
+/// Check that of more long transactions than have a place the newest are dropped.
+#[test]
+fn too_many_long() {
+    let (mut session, _) = session().told(Course::Transactions(Profiles::default()));
+    let mut board = transaction(1, None);
+    (2..=300).for_each(|start| board.windows.extend(transaction(start, None).windows));
+    session.noted(board, 301 * SECOND);
+    let turned = session.tidy(400 * SECOND);
+    assert_eq!((session.ready_count(), turned.dropped.len()), (256, 44));
+    assert_eq!(turned.dropped[0], (Uuid::from_u128(257), Dropped::TooLong));
 }
 
 /// Check that a profile that waits to be built loses nothing to a transaction that begins or to the next minute, and is not

@@ -1,5 +1,5 @@
-//! Which transactions of a process have ended, by its board, and which go on for so long that their samples are not kept.
-//! Decides; builds no profile, and reads no clock.
+//! Which transactions of a process have ended, by its board, and which go on for so long that their profile is to be built
+//! before. Decides; builds no profile, and reads no clock.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,8 +21,8 @@ pub(super) struct Transaction {
     pub cut: bool,
 }
 
-/// How long the samples of a transaction that goes on after [`TRANSACTION_MAX_NS`] are kept: its process asks for its profile
-/// when it ends.
+/// How long the samples of a transaction that goes on after [`TRANSACTION_MAX_NS`] are kept: most end soon, and who ends together
+/// with others shares theirs.
 const KEPT_NS: u64 = 60_000_000_000;
 
 /// Transactions of a process that are profiled.
@@ -32,8 +32,8 @@ pub(super) struct Transactions {
     open: BTreeMap<u64, (uuid::Uuid, u64)>,
     /// Those that go on and have lasted for as long as a profile may: it is built when they end.
     cut: BTreeMap<u64, (uuid::Uuid, u64)>,
-    /// Those that go on, and whose samples are not kept any more.
-    lost: BTreeSet<u64>,
+    /// Those that go on, and whose profile was to be built before.
+    long: BTreeMap<u64, uuid::Uuid>,
     /// Those that have ended.
     done: BTreeSet<u64>,
 }
@@ -43,8 +43,8 @@ pub(super) struct Transactions {
 pub(super) struct Ended {
     /// Those whose profile can be built.
     pub kept: Vec<Transaction>,
-    /// Those whose samples are not kept any more.
-    pub lost: Vec<uuid::Uuid>,
+    /// Those whose profile was to be built before.
+    pub long: Vec<uuid::Uuid>,
 }
 
 impl Transactions {
@@ -56,15 +56,13 @@ impl Transactions {
             if self.done.contains(&sequence) {
                 continue;
             }
-            let is_lost = self.lost.contains(&sequence);
+            let is_long = self.long.contains_key(&sequence);
             if let Some(end_ns) = window.end_ns {
                 self.done.insert(sequence);
-                if is_lost {
-                    ended.lost.push(window.id);
-                } else {
+                if !is_long {
                     ended.kept.push(transaction(window.id, window.start_ns, end_ns, at_ns));
                 }
-            } else if !is_lost && !self.cut.contains_key(&sequence) {
+            } else if !is_long && !self.cut.contains_key(&sequence) {
                 self.open.insert(sequence, (window.id, window.start_ns));
             }
         }
@@ -72,24 +70,28 @@ impl Transactions {
         let goes_on = |sequence: &u64| board.windows.get(sequence).is_some_and(|window| window.end_ns.is_none());
         self.open.retain(|sequence, _| goes_on(sequence));
         self.cut.retain(|sequence, _| goes_on(sequence));
-        self.lost.retain(goes_on);
+        ended.long.extend(self.long.extract_if(.., |sequence, _| !goes_on(sequence)).map(|(_, id)| id));
         ended
     }
 
-    /// At `at_ns`: whether any has now lasted for as long as a profile may. Forgets those that last much longer.
+    /// At `at_ns`: whether any has now lasted for as long as a profile may.
     pub(super) fn overdue(&mut self, at_ns: u64) -> bool {
-        let is_past = |start: u64, limit: u64| start.saturating_add(limit) <= at_ns;
         let before = self.cut.len();
-        self.cut.extend(self.open.extract_if(.., |_, (_, start)| is_past(*start, TRANSACTION_MAX_NS)));
-        let is_any = self.cut.len() > before;
-        let lost = self.cut.extract_if(.., |_, (_, start)| is_past(*start, TRANSACTION_MAX_NS + KEPT_NS));
-        self.lost.extend(lost.map(|(sequence, _)| sequence));
-        is_any
+        let is_past = |start: u64| start.saturating_add(TRANSACTION_MAX_NS) <= at_ns;
+        self.cut.extend(self.open.extract_if(.., |_, (_, start)| is_past(*start)));
+        self.cut.len() > before
     }
 
-    /// Forgets those that last longer than a profile may: what is kept for them has become too much.
-    pub(super) fn lose_cut(&mut self) {
-        self.lost.extend(std::mem::take(&mut self.cut).into_keys());
+    /// Those whose samples are not kept any longer at `at_ns`; `all`: of all that need no more of them. Their profile is to be
+    /// built now.
+    pub(super) fn long(&mut self, at_ns: u64, all: bool) -> Vec<Transaction> {
+        let is_long = |start: u64| all || start.saturating_add(TRANSACTION_MAX_NS + KEPT_NS) <= at_ns;
+        let long = self.cut.extract_if(.., |_, (_, start)| is_long(*start));
+        let of = long.map(|(sequence, (id, start_ns))| {
+            self.long.insert(sequence, id);
+            transaction(id, start_ns, u64::MAX, at_ns)
+        });
+        of.collect()
     }
 
     /// Whether none goes on that needs samples.
@@ -116,8 +118,8 @@ mod tests {
         let row = |of: &Transaction| {
             format!("{} {}..{}{}", of.id.as_u128(), of.start_ns, of.end_ns, if of.cut { " cut" } else { "" })
         };
-        let lost = of.lost.iter().map(|id| format!("{} lost", id.as_u128()));
-        of.kept.iter().map(row).chain(lost).collect::<Vec<_>>().join(", ")
+        let long = of.long.iter().map(|id| format!("{} long", id.as_u128()));
+        of.kept.iter().map(row).chain(long).collect::<Vec<_>>().join(", ")
     }
 
     const S: u64 = 1_000_000_000;
@@ -145,24 +147,29 @@ mod tests {
         assert_eq!(ended(&all.noted(&board(&late), 42 * S)), "");
     }
 
-    /// Check that of one that goes on for much longer nothing is kept, and that this is told when it ends; and the same where too
-    /// much would have been kept.
+    /// Check that of one that goes on for much longer the profile is to be built before its end, once, and that its end is told;
+    /// and the same where too much would have been kept, and where it is gone without an end.
     #[test]
     fn long_transactions() {
         let mut all = Transactions::default();
+        let long =
+            |all: &mut Transactions, at: u64, any: bool| ended(&Ended { kept: all.long(at, any), long: Vec::new() });
         all.noted(&board("1 tx 5 95 -"), 100);
         all.overdue(31 * S);
-        all.overdue(90 * S);
+        assert_eq!(long(&mut all, 90 * S, false), "");
         assert_eq!(all.first_start_ns(), Some(95));
-        all.overdue(91 * S);
+        assert_eq!(long(&mut all, 91 * S, false), format!("5 95..{} cut", 30 * S + 95));
+        assert_eq!(long(&mut all, 92 * S, false), "");
         assert_eq!(all.first_start_ns(), None);
-        let next = format!("1 tx 5 95 -, 2 tx 6 {} -", 91 * S);
+        let next = format!("1 tx 5 95 -, 2 tx 6 {0} -, 3 tx 7 {0} -", 91 * S);
         assert_eq!(ended(&all.noted(&board(&next), 92 * S)), "");
+        assert_eq!(long(&mut all, 100 * S, true), "", "they need samples");
         all.overdue(122 * S);
-        all.lose_cut();
+        let cut = |id: u64| format!("{id} {}..{} cut", 91 * S, 121 * S);
+        assert_eq!(long(&mut all, 122 * S, true), [cut(6), cut(7)].join(", "));
         assert_eq!(all.first_start_ns(), None);
         let over = format!("1 tx 5 95 {}, 2 tx 6 {} {}", 122 * S, 91 * S, 122 * S);
-        assert_eq!(ended(&all.noted(&board(&over), 123 * S)), "5 lost, 6 lost");
+        assert_eq!(ended(&all.noted(&board(&over), 123 * S)), "5 long, 6 long, 7 long");
         assert_eq!(ended(&all.noted(&board(&over), 124 * S)), "");
     }
 }
