@@ -2,7 +2,7 @@
 //! which thread's. Reads memory, stops nobody, names nothing.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, HashMap},
     sync::Arc,
 };
 
@@ -17,13 +17,22 @@ use runtimes::{
     python::{self, Below, Candidate, End, Frame, Mark, Plan, Process, Symbols, Unsupported, Walk},
 };
 
-use crate::{memory::Now, procfs, sampler::Native, threads::Thread};
+use crate::{memory::Now, procfs, sampler::Native, sys::monotonic_ns, threads::Thread};
 
-/// The lists of thread states are read again at most this often: one read a thread.
+/// The lists of thread states are read again this long after a look, where threads have changed or one is wanted...
 const LOOK_NS: u64 = 20_000_000;
-/// And at least this often, for states that are made and taken away without a thread's beginning.
-const LOOK_ANYWAY_NS: u64 = 1_000_000_000;
-/// So often in a row the lists may not fit together until the process is taken for another program, and read without Python.
+/// ...or sooner, if looks take no more than one part in so many of the time. Until a look, a thread that serves one request and
+/// lives for some milliseconds has no Python frames.
+const LOOK_SHARE: u64 = 50;
+/// All of them are read at least this often, for states that are made and taken away without a thread's beginning. A read takes
+/// some 3 us, so that else only those in front of the first that is known are.
+const LOOK_AT_ALL_NS: u64 = 1_000_000_000;
+/// States that are known at most; beyond, all are looked at. A process has 32,768 of them at a time.
+const KNOWN_MAX: usize = 65_536;
+/// A thread that was found this long ago, and has no state, may get one yet: its parent makes it, the thread fills it in.
+const NEW_NS: u64 = 50_000_000;
+/// So often in a row the lists may not fit together until it is looked whether the process has become another program. (They may
+/// not where threads come and go faster than all are looked at.)
 const TORN_MAX: u32 = 4;
 
 /// What was found among the modules of a target.
@@ -191,7 +200,10 @@ pub fn capture(walk: &Walk, end: Option<End>, thread: &mut Thread) -> Option<Pyt
 #[derive(Debug, Default)]
 pub struct States {
     looked_at: Option<u64>,
-    /// Threads have changed since, but too soon after to look again.
+    /// How long a look at what is new took.
+    took_ns: u64,
+    looked_at_all: u64,
+    /// Threads have changed since, but too soon after to look again; or one that is new had no state yet.
     changed: bool,
     /// How often in a row the lists did not fit together.
     torn: u32,
@@ -202,6 +214,8 @@ pub struct States {
     /// Ids in the target's own pid namespace, and when the thread that has it was found: the kernel may give its own id anew.
     namespace: BTreeMap<u32, (Tid, u64)>,
     found: Vec<python::ThreadState>,
+    /// By address, those that were found since all were looked at. Their memory may have become another's, with another id.
+    known: HashMap<RemoteAddr, python::ThreadState>,
 }
 
 /// What a look at thread states led to.
@@ -247,50 +261,88 @@ impl States {
         (now, changed): (u64, bool),
         between: &mut dyn FnMut(),
     ) -> Looked {
-        let age = self.looked_at.map_or(u64::MAX, |at| now.saturating_sub(at));
         self.changed |= changed;
-        let wait = match (self.changed || self.torn > 0, self.wanted) {
-            (true, _) => LOOK_NS << self.torn.min(6),
-            (false, true) => LOOK_NS << self.in_vain.min(6),
-            (false, false) => LOOK_ANYWAY_NS,
-        };
-        if age < wait {
-            return Looked::default();
-        }
+        let Some(all) = self.extent(now) else { return Looked::default() };
         let Some(tid) = threads.keys().next().copied() else { return Looked::default() };
-        self.looked_at = Some(now);
-        self.changed = false;
+        let began = monotonic_ns();
+        (self.looked_at, self.changed) = (Some(now), false);
         self.found.clear();
         let mut memory = Patient { memory: Now(tid), between };
-        if !python::threads(process, &mut memory, &mut self.found) {
+        let known = if all { HashMap::new() } else { std::mem::take(&mut self.known) };
+        let is_known = |state: &python::ThreadState| known.get(&state.tstate) == Some(state);
+        let is_whole = python::new_threads(process, &mut memory, &is_known, &mut self.found);
+        self.known = known;
+        if !is_whole {
             // Nothing is lost by it: threads keep the states that they had.
             self.torn = self.torn.saturating_add(1);
-            return Looked { told: Vec::new(), again: self.torn == TORN_MAX && forget(threads) };
+            let again = self.torn == TORN_MAX && forget_gone(process, threads, &mut memory);
+            return Looked { told: Vec::new(), again };
         }
         self.torn = 0;
+        // Older ones know no ids by which a state is known again.
+        let with_ids = self.found.iter().filter(|state| state.native_id.is_some());
+        self.known.extend(with_ids.map(|state| (state.tstate, *state)));
+        if self.known.len() > KNOWN_MAX {
+            self.known.clear();
+        }
         self.number(pid, threads, memory.between);
-        let mut states = self.by_thread(&mut memory);
+        let mut states = self.by_thread(threads, &mut memory);
         let mut looked = Looked::default();
         for (tid, thread) in threads {
             let before = thread.again;
-            let of_thread = states.remove(tid).unwrap_or_default();
-            looked.told.extend(assign(thread, of_thread).map(|ident| (*tid, ident)));
+            let of_thread = match states.remove(tid) {
+                Some(of_thread) if all => Some(of_thread),
+                Some(new) => Some(beside_older(new, thread)),
+                None if all => Some(still_there(process, thread, &mut memory)),
+                None => None,
+            };
+            if let Some(ident) = of_thread.and_then(|of_thread| assign(thread, of_thread)) {
+                looked.told.push((*tid, ident));
+            }
             looked.again |= thread.again && !before;
+            self.changed |= thread.python.is_none() && now.saturating_sub(thread.since) < NEW_NS;
         }
         self.in_vain = if looked.told.is_empty() && self.wanted { self.in_vain.saturating_add(1) } else { 0 };
         self.wanted = false;
+        if all {
+            self.looked_at_all = now;
+        }
+        if !all || self.known.is_empty() {
+            self.took_ns = monotonic_ns().saturating_sub(began);
+        }
         looked
     }
 
+    /// Whether to look at all states now, or only at new ones; `None`: at none yet.
+    fn extent(&self, now: u64) -> Option<bool> {
+        let Some(looked_at) = self.looked_at else { return Some(true) };
+        let is_old = now.saturating_sub(self.looked_at_all) >= LOOK_AT_ALL_NS;
+        let wait = match (self.torn, self.changed, self.wanted) {
+            (0, false, false) => return is_old.then_some(true),
+            (0, false, true) if self.in_vain > 0 => LOOK_NS << self.in_vain.min(6),
+            (0, ..) => self.took_ns.saturating_mul(LOOK_SHARE).min(LOOK_NS),
+            (torn, ..) => LOOK_NS << torn.min(6),
+        };
+        let all = is_old || self.torn > 0 || self.known.is_empty();
+        (now.saturating_sub(looked_at) >= wait).then_some(all)
+    }
+
     /// The states that were found, by the thread to which each belongs.
-    fn by_thread(&mut self, memory: &mut impl Memory) -> BTreeMap<Tid, Vec<python::ThreadState>> {
+    fn by_thread(
+        &mut self,
+        threads: &BTreeMap<Tid, Thread>,
+        memory: &mut impl Memory,
+    ) -> BTreeMap<Tid, Vec<python::ThreadState>> {
+        let thread_of = |id: u32| {
+            let (tid, since) = self.namespace.get(&id)?;
+            threads.get(tid).is_some_and(|thread| thread.since == *since).then_some(*tid)
+        };
         let mut states: BTreeMap<Tid, Vec<python::ThreadState>> = BTreeMap::new();
         for state in self.found.drain(..) {
             // A server that forks by itself leaves the child the parent's id.
-            let native = state.native_id.filter(|id| self.namespace.contains_key(id));
-            let id = native.or_else(|| python::tid_of_ident(state.ident, memory));
-            if let Some((tid, _)) = id.and_then(|id| self.namespace.get(&id)) {
-                let of_thread = states.entry(*tid).or_default();
+            let by_ident = |memory| python::tid_of_ident(state.ident, memory).and_then(thread_of);
+            if let Some(tid) = state.native_id.and_then(thread_of).or_else(|| by_ident(memory)) {
+                let of_thread = states.entry(tid).or_default();
                 if of_thread.len() < python::STATES_MAX {
                     of_thread.push(state);
                 }
@@ -300,17 +352,35 @@ impl States {
     }
 
     /// Learns the ids that the target knows its threads by.
-    fn number(&mut self, pid: Pid, threads: &BTreeMap<Tid, Thread>, between: &mut dyn FnMut()) {
-        let is_known = |(tid, since): &(Tid, u64)| threads.get(tid).is_some_and(|thread| thread.since == *since);
-        self.namespace.retain(|_, thread| is_known(thread));
-        let known: BTreeSet<Tid> = self.namespace.values().map(|(tid, _)| *tid).collect();
-        for (tid, thread) in threads.iter().filter(|(tid, _)| !known.contains(tid)) {
+    fn number(&mut self, pid: Pid, threads: &mut BTreeMap<Tid, Thread>, between: &mut dyn FnMut()) {
+        for (tid, thread) in threads.iter_mut().filter(|(_, thread)| !thread.is_numbered) {
             between();
             if let Some(id) = procfs::namespace_tid(pid, *tid) {
                 self.namespace.insert(id, (*tid, thread.since));
+                thread.is_numbered = true;
             }
         }
+        // Twice as many: half of them have ended.
+        if self.namespace.len() > threads.len().saturating_mul(2) {
+            let is_known = |(tid, since): &(Tid, u64)| threads.get(tid).is_some_and(|thread| thread.since == *since);
+            self.namespace.retain(|_, thread| is_known(thread));
+        }
     }
+}
+
+/// The states of a thread that were not found any more, as far as their memory says the same.
+fn still_there(process: &Process, thread: &Thread, memory: &mut impl Memory) -> Vec<python::ThreadState> {
+    let older = thread.python.iter().filter(|old| old.is_listed).flat_map(|old| &old.states);
+    older.filter(|old| old.is_still(process, memory)).copied().collect()
+}
+
+/// States that are new, and then those that a thread has besides: that they are still there is proved when they are read.
+fn beside_older(mut new: Vec<python::ThreadState>, thread: &Thread) -> Vec<python::ThreadState> {
+    let older = thread.python.iter().filter(|old| old.is_listed).flat_map(|old| &old.states);
+    let older: Vec<_> = older.filter(|old| !new.iter().any(|state| state.tstate == old.tstate)).copied().collect();
+    new.extend(older);
+    new.truncate(python::STATES_MAX);
+    new
 }
 
 /// Gives a thread the states that were found for it. The thread's own id, if that is new.
@@ -330,11 +400,14 @@ fn assign(thread: &mut Thread, states: Vec<python::ThreadState>) -> Option<u64> 
     (known != Some(first)).then_some(first)
 }
 
-/// Takes the thread states away: what the threads stand on is read again, without them. Whether any had some.
-fn forget(threads: &mut BTreeMap<Tid, Thread>) -> bool {
+/// Takes away the states whose memory does not say the same any more: what those threads stand on is read again, without them.
+/// Whether there were any.
+fn forget_gone(process: &Process, threads: &mut BTreeMap<Tid, Thread>, memory: &mut impl Memory) -> bool {
     let mut any = false;
     for thread in threads.values_mut() {
-        let had = thread.python.take().is_some();
+        let mut is_gone =
+            |python: &mut PythonThread| !python.states.iter().any(|state| state.is_still(process, memory));
+        let had = thread.python.take_if(&mut is_gone).is_some();
         thread.again |= had;
         any |= had;
     }

@@ -17,6 +17,7 @@ use profile::{
     stack::{CodeFrame, Gap, NativeFrame, NativeStack, RawFrame, RawStack, StackEnd, Truncation},
 };
 use runtimes::{
+    Memory,
     merge::{self, Activation},
     python::{Codes, End, Frame, Mark, Process},
 };
@@ -25,7 +26,6 @@ use unwinder::ModuleMap;
 
 use crate::{
     interpreter::{self, Interpreter, PythonCapture, Suspect},
-    memory::Now,
     modules::ModuleFile,
     reader::Capture,
 };
@@ -164,7 +164,7 @@ impl Pythons {
         &mut self,
         native: Option<&NativeStack>,
         capture: &Capture,
-        tid: Tid,
+        memory: &mut impl Memory,
         announce: &mut dyn FnMut(CodeIndex, Code),
     ) -> Result<(RawStack, bool), &'static str> {
         let Some(python) = &capture.python else {
@@ -173,8 +173,8 @@ impl Pythons {
         if let Some(why) = interpreter::failure(&python.end) {
             return Err(why);
         }
-        let (frames, is_named) = self.resolve(python, tid, announce)?;
-        let below = self.resolve_tasks(python, tid, announce);
+        let (frames, is_named) = self.resolve(python, memory, announce)?;
+        let below = self.resolve_tasks(python, memory, announce);
         let stack = match native {
             None => without_native(python, &frames, &below),
             Some(native) if frames.is_empty() => RawStack::from(native),
@@ -248,15 +248,15 @@ impl Pythons {
     fn resolve(
         &mut self,
         capture: &PythonCapture,
-        tid: Tid,
+        memory: &mut impl Memory,
         announce: &mut dyn FnMut(CodeIndex, Code),
     ) -> Result<(Vec<RawFrame>, bool), &'static str> {
         let Interpreter::Python { process, .. } = &self.interpreter else { return Err("python_gone") };
-        self.codes.begin_stack(process, &capture.frames, &mut Now(tid));
+        self.codes.begin_stack(process, &capture.frames, memory);
         let mut frames = Vec::with_capacity(capture.frames.len());
         let mut is_named = true;
         for frame in &capture.frames {
-            let resolved = self.codes.resolve(process, frame, &mut Now(tid)).ok_or("python_code_gone")?;
+            let resolved = self.codes.resolve(process, frame, memory).ok_or("python_code_gone")?;
             if let Some(code) = resolved.new {
                 announce(resolved.index, code);
             }
@@ -270,14 +270,14 @@ impl Pythons {
     fn resolve_tasks(
         &mut self,
         capture: &PythonCapture,
-        tid: Tid,
+        memory: &mut impl Memory,
         announce: &mut dyn FnMut(CodeIndex, Code),
     ) -> Vec<RawFrame> {
         let Interpreter::Python { process, .. } = &self.interpreter else { return Vec::new() };
         let items = capture.tasks.iter().flat_map(|(_, items)| items);
         let mut below = Vec::new();
         for item in items {
-            let Some(resolved) = self.codes.resolve_below(process, item, &mut Now(tid)) else { return Vec::new() };
+            let Some(resolved) = self.codes.resolve_below(process, item, memory) else { return Vec::new() };
             if let Some(code) = resolved.new {
                 announce(resolved.index, code);
             }

@@ -94,6 +94,8 @@ pub struct Thread {
     pub stop_ns: u64,
     /// Its Python side, if it runs any.
     pub python: Option<PythonThread>,
+    /// The id is known that it has in its own pid namespace.
+    pub is_numbered: bool,
 }
 
 impl Thread {
@@ -120,6 +122,7 @@ impl Thread {
             captures: 0,
             stop_ns: 0,
             python: None,
+            is_numbered: false,
         })
     }
 

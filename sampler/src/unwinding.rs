@@ -25,6 +25,7 @@ use unwinder::{Memory, Unwinder};
 use crate::{
     generated::Generated,
     interpreter,
+    memory::Lasting,
     modules::{InfoCache, ModuleFile, Modules},
     python_stacks::Pythons,
     reader::{Account, Capture, Known, Read, Tick, window::copied},
@@ -360,7 +361,8 @@ impl State {
             Counters::count(&mut self.counters.truncated, "python_state_unknown");
         }
         let mut announce = |index: CodeIndex, code: Code| sink.output(id, Output::Event(Event::Code(index, code)));
-        match self.python.merge(native, capture, tid, &mut announce) {
+        let mut memory = Lasting::new(tid, self.pid);
+        match self.python.merge(native, capture, &mut memory, &mut announce) {
             Ok((stack, is_named)) => {
                 if !is_named {
                     Counters::count(&mut self.counters.truncated, "python_too_many_functions");

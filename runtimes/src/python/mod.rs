@@ -31,7 +31,7 @@ pub use self::{
     elf::Symbols,
     find::{Candidate, Process, Unsupported},
     names::{ThreadName, ThreadNames},
-    threads::{Lock, ThreadState, threads, tid_of_ident},
+    threads::{Lock, ThreadState, new_threads, threads, tid_of_ident},
     walk::{End, FRAMES_MAX, READS_MAX, STATES_MAX, Walk},
 };
 

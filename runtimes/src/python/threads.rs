@@ -69,6 +69,15 @@ impl Lock {
 }
 
 impl ThreadState {
+    /// Whether its memory says the same as when it was found. A list that is read while a state is being linked may end early.
+    pub fn is_still(&self, process: &Process, memory: &mut impl Memory) -> bool {
+        let mut room = [0; THREAD_STATE_MAX];
+        let Some(state) = usize::try_from(process.layout.thread.size).ok().and_then(|size| room.get_mut(..size)) else {
+            return false;
+        };
+        memory.read(self.tstate, state) && Self::parse(&process.layout, self.lock, self.tstate, state) == Some(*self)
+    }
+
     /// The one at an address, whatever is there; for made memory.
     pub(crate) fn assumed(process: &Process, tstate: RemoteAddr, memory: &mut impl Memory) -> Option<Self> {
         let mut room = [0; THREAD_STATE_MAX];
@@ -91,6 +100,17 @@ impl ThreadState {
 /// Adds the thread states of all interpreters. `false`: the lists were torn, since the process runs meanwhile; what was
 /// added may be wrong. Try again later.
 pub fn threads(process: &Process, memory: &mut impl Memory, into: &mut Vec<ThreadState>) -> bool {
+    new_threads(process, memory, &|_| false, into)
+}
+
+/// The same, of each interpreter only those in front of the first that is known: it links a new one at the head of its list
+/// (`add_threadstate` of `Python/pystate.c`). What was linked there before may be gone meanwhile.
+pub fn new_threads(
+    process: &Process,
+    memory: &mut impl Memory,
+    is_known: &dyn Fn(&ThreadState) -> bool,
+    into: &mut Vec<ThreadState>,
+) -> bool {
     let layout = &process.layout;
     // Of all interpreters together, also of states that are not used.
     let mut left = THREADS_MAX;
@@ -99,7 +119,7 @@ pub fn threads(process: &Process, memory: &mut impl Memory, into: &mut Vec<Threa
         if interpreter == RemoteAddr(0) {
             return true;
         }
-        if of_interpreter(process, interpreter, memory, &mut left, into).is_none() {
+        if of_interpreter(process, interpreter, memory, is_known, &mut left, into).is_none() {
             return false;
         }
         let Some(next) = pointer(interpreter, layout.interpreter.next, memory) else { return false };
@@ -112,6 +132,7 @@ fn of_interpreter(
     process: &Process,
     interpreter: RemoteAddr,
     memory: &mut impl Memory,
+    is_known: &dyn Fn(&ThreadState) -> bool,
     left: &mut usize,
     into: &mut Vec<ThreadState>,
 ) -> Option<()> {
@@ -128,6 +149,9 @@ fn of_interpreter(
         memory.read(at, state).then_some(())?;
         let thread = ThreadState::parse(layout, lock, at, state)?;
         (thread.interpreter == interpreter).then_some(())?;
+        if is_known(&thread) {
+            return Some(());
+        }
         // A thread that is being made has none yet.
         if thread.ident != 0 {
             into.push(thread);
