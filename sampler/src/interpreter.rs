@@ -23,7 +23,7 @@ use crate::{memory::Now, procfs, sampler::Native, sys::monotonic_ns, threads::Th
 const LOOK_NS: u64 = 20_000_000;
 /// ...or sooner, if looks take no more than one part in so many of the time. Until a look, a thread that serves one request and
 /// lives for some milliseconds has no Python frames.
-const LOOK_SHARE: u64 = 50;
+const LOOK_SHARE: u64 = 20;
 /// All of them are read at least this often, for states that are made and taken away without a thread's beginning. A read takes
 /// some 3 us, so that else only those in front of the first that is known are.
 const LOOK_AT_ALL_NS: u64 = 1_000_000_000;

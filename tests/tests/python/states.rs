@@ -41,33 +41,32 @@ fn callbacks() {
     }
 }
 
-/// Check threads that live for five milliseconds: nearly all of their samples show what they do, also the first, and those of
-/// others that wait beside them.
+/// Check threads that live for five milliseconds: most of their samples show what they do, also the first, and those of a hundred
+/// that wait beside them. (Up to 3.10 a state has no id by which it is known again, and of a hundred not each new one is seen.)
 #[test]
 fn thread_a_request() {
     let _turn = turn();
-    for python in outside_of_roots() {
-        // States of older ones say no thread's id, so that all are looked at, and not for each thread.
-        let (waiting, percent) = if python.minor >= 11 { ("100", 75) } else { ("5", 60) };
-        let mut target = Program::spawn(python.command(&program("thread_a_request.py")).arg(waiting));
-        assert_eq!(target.line(), "ready");
-        let run = record(target.pid(), 3, &[]).wait(SOON);
-        let stacks = collapsed(&run.stdout);
-        let sum = |which: &dyn Fn(&Stack) -> bool| -> u64 {
-            stacks.iter().filter(|stack| which(stack)).map(|stack| stack.count).sum()
-        };
-        let of_threads = sum(&|stack| !stack.has("accepts") && !stack.has("rests"));
-        let shown = sum(&|stack| stack.has("handle"));
-        println!("{python}: {shown} of {of_threads}");
-        assert!(of_threads > 50, "{python}: {of_threads}\n{}\n{}", run.stderr, run.stdout);
-        // Some begin, or end. Before new states were looked for at each tick, it was a third.
-        assert!(
-            shown * 100 >= of_threads * percent,
-            "{python}: {shown} of {of_threads}\n{}\n{}",
-            run.stderr,
-            run.stdout
-        );
+    for python in outside_of_roots().iter().filter(|python| python.minor >= 11) {
+        // Some begin, or end; and the machine may stand still meanwhile. When all states were looked at every 20 ms, it was a third.
+        let is_most = (0..3).any(|_| {
+            let (shown, all) = of_requests(python);
+            println!("{python}: {shown} of {all}");
+            all > 50 && shown * 100 >= all * 75
+        });
+        assert!(is_most, "{python}");
     }
+}
+
+/// Samples of threads that serve a request: that show what they do, and all.
+fn of_requests(python: &Python) -> (u64, u64) {
+    let mut target = Program::spawn(python.command(&program("thread_a_request.py")).arg("100"));
+    assert_eq!(target.line(), "ready");
+    let run = record(target.pid(), 3, &[]).wait(SOON);
+    let stacks = collapsed(&run.stdout);
+    let sum = |which: &dyn Fn(&Stack) -> bool| -> u64 {
+        stacks.iter().filter(|stack| which(stack)).map(|stack| stack.count).sum()
+    };
+    (sum(&|stack| stack.has("handle")), sum(&|stack| !stack.has("accepts") && !stack.has("rests")))
 }
 
 /// Check a thread that went from one interpreter into another: both are shown, the inner one inside.
