@@ -270,8 +270,8 @@ fn beyond_what_is_kept() {
     assert!(transaction.end_us - transaction.start_us >= 95_000_000);
     let times = times(profile);
     let is_about = |name: &str, range: std::ops::Range<u64>| range.contains(&times[name]);
-    assert!(is_about("import_rows", 2_500_000..6_000_000), "{times:?}");
-    assert!(is_about("wait_for_the_other_side", 24_000_000..27_500_000), "{times:?}");
+    assert!(is_about("import_rows", 2_500_000..9_000_000), "{times:?}");
+    assert!(is_about("wait_for_the_other_side", 20_000_000..27_500_000), "{times:?}");
 }
 
 /// Check that a profile is cut after 30 s, and comes with its transaction all the same.
