@@ -22,11 +22,11 @@ const OF_PROCESS_MAX: usize = 256;
 const ALL_MAX: usize = 4096;
 /// Bytes of all at most; one process has half of it.
 const BYTES_MAX: u64 = 64 << 20;
+/// And of `budget.memory`, at most this part.
+const OF_BUDGET: u64 = 8;
 /// Of what a process may have, and of all, that many-th part may be profiles of transactions that go on: nobody asks for them
 /// yet, and may not for hours.
 const OF_LONG: u64 = 4;
-/// And of `budget.memory`, at most this part.
-const OF_BUDGET: u64 = 8;
 
 /// Why a profile is not to be had. Counted under its name.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -281,25 +281,30 @@ impl Waiting {
 
     /// For one more of a process. If all places are others', it takes one of theirs.
     fn make_place(&mut self, of: Pid) {
-        let is_full = |waiting: &Self| waiting.all.keys().filter(|(pid, _)| *pid == of).count() >= OF_PROCESS_MAX;
-        let of = if is_full(self) { Some(of) } else { None };
+        let of = Some(of).filter(|of| self.rows(Some(*of)).count() >= OF_PROCESS_MAX);
         if of.is_none() && self.all.len() < ALL_MAX {
             return;
         }
-        let rows = self.all.iter().filter(|((pid, _), _)| of.is_none_or(|of| of == *pid));
-        let Some(oldest) = rows.min_by_key(|(_, waits)| waits.put).map(|(key, _)| *key) else { return };
+        let Some(oldest) = self.oldest(of, |_| true) else { return };
         self.drop_one(oldest, Dropped::NotFetched);
         self.all.remove(&oldest);
     }
 
-    /// Drops the oldest profile, of a process or of all, so that its process is told at once. Whether there was one.
+    /// Drops the oldest profile, of a process or of all, so that its process is told at once; `long`: of those whose transaction
+    /// goes on. Whether there was one.
     fn drop_oldest(&mut self, of: Option<Pid>, long: bool) -> bool {
-        let profiles = self.all.iter().filter(|((pid, _), waits)| {
-            of.is_none_or(|of| of == *pid) && waits.is_profile() && !(long && waits.since.is_some())
-        });
-        let Some(oldest) = profiles.min_by_key(|(_, waits)| waits.put).map(|(key, _)| *key) else { return false };
-        self.drop_one(oldest, Dropped::NotFetched);
-        true
+        let oldest = self.oldest(of, |waits| waits.is_profile() && (!long || waits.since.is_none()));
+        oldest.map(|oldest| self.drop_one(oldest, Dropped::NotFetched)).is_some()
+    }
+
+    fn oldest(&self, of: Option<Pid>, which: impl Fn(&Waits) -> bool) -> Option<(Pid, Uuid)> {
+        let rows = self.rows(of).filter(|(_, waits)| which(waits));
+        rows.min_by_key(|(_, waits)| waits.put).map(|(key, _)| *key)
+    }
+
+    /// Those of a process, or of all.
+    fn rows(&self, of: Option<Pid>) -> impl Iterator<Item = (&(Pid, Uuid), &Waits)> {
+        self.all.iter().filter(move |((pid, _), _)| of.is_none_or(|of| of == *pid))
     }
 
     fn drop_those(&mut self, why: Dropped, which: impl Fn(Pid, &Waits) -> bool) {
@@ -319,13 +324,12 @@ impl Waiting {
     }
 
     fn bytes_of(&self, of: Pid) -> u64 {
-        self.all.iter().filter(|((pid, _), _)| *pid == of).map(|(_, waits)| waits.bytes()).sum()
+        self.rows(Some(of)).map(|(_, waits)| waits.bytes()).sum()
     }
 
     /// Of profiles whose transaction goes on, of a process or of all.
     fn long_bytes(&self, of: Option<Pid>) -> u64 {
-        let rows = self.all.iter().filter(|((pid, _), _)| of.is_none_or(|of| of == *pid));
-        rows.filter(|(_, waits)| waits.since.is_none()).map(|(_, waits)| waits.bytes()).sum()
+        self.rows(of).filter(|(_, waits)| waits.since.is_none()).map(|(_, waits)| waits.bytes()).sum()
     }
 
     fn count(&mut self, why: Dropped) {

@@ -268,11 +268,11 @@ impl States {
         (self.looked_at, self.changed) = (Some(now), false);
         self.found.clear();
         let mut memory = Patient { memory: Now(tid), between };
-        let known = if all { HashMap::new() } else { std::mem::take(&mut self.known) };
-        let is_known = |state: &python::ThreadState| known.get(&state.tstate) == Some(state);
-        let is_whole = python::new_threads(process, &mut memory, &is_known, &mut self.found);
-        self.known = known;
-        if !is_whole {
+        if all {
+            self.known.clear();
+        }
+        let is_known = |state: &python::ThreadState| self.known.get(&state.tstate) == Some(state);
+        if !python::new_threads(process, &mut memory, &is_known, &mut self.found) {
             // Nothing is lost by it: threads keep the states that they had.
             self.torn = self.torn.saturating_add(1);
             let again = self.torn == TORN_MAX && forget_gone(process, threads, &mut memory);
@@ -292,7 +292,7 @@ impl States {
             let before = thread.again;
             let of_thread = match states.remove(tid) {
                 Some(of_thread) if all => Some(of_thread),
-                Some(new) => Some(beside_older(new, thread)),
+                Some(new) => Some(beside_older(&new, thread)),
                 None if all => Some(still_there(process, thread, &mut memory)),
                 None => None,
             };
@@ -368,19 +368,21 @@ impl States {
     }
 }
 
+/// The states that a thread had when they were looked for last.
+fn listed(thread: &Thread) -> impl Iterator<Item = &python::ThreadState> {
+    thread.python.iter().filter(|python| python.is_listed).flat_map(|python| &python.states)
+}
+
 /// The states of a thread that were not found any more, as far as their memory says the same.
 fn still_there(process: &Process, thread: &Thread, memory: &mut impl Memory) -> Vec<python::ThreadState> {
-    let older = thread.python.iter().filter(|old| old.is_listed).flat_map(|old| &old.states);
-    older.filter(|old| old.is_still(process, memory)).copied().collect()
+    listed(thread).filter(|old| old.is_still(process, memory)).copied().collect()
 }
 
 /// States that are new, and then those that a thread has besides: that they are still there is proved when they are read.
-fn beside_older(mut new: Vec<python::ThreadState>, thread: &Thread) -> Vec<python::ThreadState> {
-    let older = thread.python.iter().filter(|old| old.is_listed).flat_map(|old| &old.states);
-    let older: Vec<_> = older.filter(|old| !new.iter().any(|state| state.tstate == old.tstate)).copied().collect();
-    new.extend(older);
-    new.truncate(python::STATES_MAX);
-    new
+fn beside_older(new: &[python::ThreadState], thread: &Thread) -> Vec<python::ThreadState> {
+    let is_older = |old: &&python::ThreadState| !new.iter().any(|state| state.tstate == old.tstate);
+    let older = listed(thread).filter(is_older);
+    new.iter().chain(older).take(python::STATES_MAX).copied().collect()
 }
 
 /// Gives a thread the states that were found for it. The thread's own id, if that is new.

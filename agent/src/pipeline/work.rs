@@ -156,6 +156,7 @@ impl Work {
     fn take(&mut self, id: TargetId, turned: Turned) {
         let Some(open) = self.sessions.get(&id) else { return };
         for (id, why) in turned.dropped {
+            // Only of those that go on is one too long.
             self.shelf.put(open.pid, Built { id, made: Made::Dropped(why), goes_on: why == Dropped::TooLong });
         }
         turned.ended.into_iter().for_each(|profile| self.shelf.ended(open.pid, profile));

@@ -71,18 +71,17 @@ impl Lock {
 impl ThreadState {
     /// Whether its memory says the same as when it was found. A list that is read while a state is being linked may end early.
     pub fn is_still(&self, process: &Process, memory: &mut impl Memory) -> bool {
-        let mut room = [0; THREAD_STATE_MAX];
-        let Some(state) = usize::try_from(process.layout.thread.size).ok().and_then(|size| room.get_mut(..size)) else {
-            return false;
-        };
-        memory.read(self.tstate, state) && Self::parse(&process.layout, self.lock, self.tstate, state) == Some(*self)
+        Self::at(process, self.lock, self.tstate, memory) == Some(*self)
     }
 
     /// The one at an address, whatever is there; for made memory.
     pub(crate) fn assumed(process: &Process, tstate: RemoteAddr, memory: &mut impl Memory) -> Option<Self> {
+        Self::at(process, Lock::of(process, tstate, memory)?, tstate, memory)
+    }
+
+    fn at(process: &Process, lock: Lock, tstate: RemoteAddr, memory: &mut impl Memory) -> Option<Self> {
         let mut room = [0; THREAD_STATE_MAX];
         let state = room.get_mut(..usize::try_from(process.layout.thread.size).ok()?)?;
-        let lock = Lock::of(process, tstate, memory)?;
         memory.read(tstate, state).then(|| Self::parse(&process.layout, lock, tstate, state))?
     }
 
